@@ -1,0 +1,31 @@
+"""Errors for people: what was wrong, where, and what to write instead."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UsageError(Exception):
+    """Wrong use, found before anything was started; the command exits with code 2."""
+
+
+class StoreError(UsageError):
+    """A results folder that cannot be read or written as it is."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> str:
+    """Return the sentence for an unknown name, with the nearest known ones.
+
+    `kind` is the noun in the singular ("initializer"), `hint` a last sentence.
+    """
+    known = sorted(known)
+    folded = {candidate.lower(): candidate for candidate in known}
+    close = difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.5)
+    if close:
+        offer = "did you mean " + " or ".join(repr(folded[name]) for name in close) + "?"
+    elif len(known) <= 12:
+        offer = "known are: " + (", ".join(known) or "none")
+    else:
+        offer = ""
+    return " ".join(part for part in (f"unknown {kind} {name!r};", offer, hint) if part).rstrip(";")

@@ -1,0 +1,204 @@
+"""Applying a treatment to a model, layer by layer, from named streams of random numbers."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import numpy as np
+
+from benchmark.errors import UsageError
+from benchmark.plugins import Rewiring, initializers, rewirings
+from benchmark.seeds import numpy_generator, torch_generator
+from benchmark.strength import StrengthVariance, strength_variance
+from benchmark.treatment import Treatment, parse_treatment
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from benchmark.layers import Layer
+
+    Batch = tuple[torch.Tensor, torch.Tensor]
+
+A = TypeVar("A", "np.ndarray", "torch.Tensor")
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """A treated layer: its name, the shape of its weight, its strength before and after rewiring."""
+
+    name: str
+    shape: tuple[int, ...]
+    before: StrengthVariance
+    after: StrengthVariance
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a treatment did to a model: a report a layer, and the seconds it took."""
+
+    treatment: str
+    seed: int
+    layers: tuple[LayerReport, ...]
+    initialization_seconds: float
+    rewiring_seconds: float
+
+    @property
+    def strength_before(self) -> float:
+        """Mean over layers of the strength-variance score that the initializer left."""
+        return _mean([layer.before.score for layer in self.layers])
+
+    @property
+    def strength_after(self) -> float:
+        """Mean over layers of the strength-variance score after rewiring."""
+        return _mean([layer.after.score for layer in self.layers])
+
+    def __str__(self) -> str:
+        from tabulate import tabulate
+
+        rows = [
+            (layer.name, "x".join(map(str, layer.shape)), layer.before.score, layer.after.score)
+            for layer in self.layers
+        ]
+        headers = ("layer", "shape", "strength variance before", "after")
+        title = f"{self.treatment}, seed {self.seed}: {len(rows)} layers\n"
+        return title + tabulate(rows, headers, floatfmt=".4g")
+
+
+def initialize(
+    model: nn.Module,
+    treatment: str | Treatment,
+    *,
+    seed: int = 0,
+    batch: Batch | None = None,
+) -> Report:
+    """Treat every Conv and Linear weight of a torch model in place and report on each layer.
+
+    `batch` (images, labels) is for methods that look at data. Weights are drawn on the CPU in
+    float32, a stream of random numbers for each layer's name, and then moved to where the
+    parameter lives: the same bytes on every device, whichever other layers there are. Biases,
+    norms and embeddings stay as they are unless the method owns them.
+    Raises UsageError for an unknown treatment, a missing batch, or a method that leaves
+    non-finite weights or, being a permutation, other values.
+    """
+    from benchmark.layers import describe
+
+    chosen = parse_treatment(treatment) if isinstance(treatment, str) else treatment
+    layers = describe(model)
+    start = time.perf_counter()
+    _apply_initializer(model, layers, chosen.initializer, seed, batch)
+    initialized = time.perf_counter()
+    method, arguments = rewirings.resolve(chosen.rewiring)
+    reports = tuple(
+        _rewire_layer(layer, weight, method, arguments, seed) for layer, weight in layers
+    )
+    return Report(
+        treatment=str(chosen),
+        seed=seed,
+        layers=reports,
+        initialization_seconds=initialized - start,
+        rewiring_seconds=time.perf_counter() - initialized,
+    )
+
+
+def rewire(
+    array: A,
+    rewiring: str = "pa",
+    *,
+    seed: int = 0,
+    mode: Literal["fast", "reference"] = "fast",
+) -> A:
+    """Return a rewired copy of a weight of rank 2 or more, viewed as a matrix [out, in].
+
+    A numpy array or a torch tensor of any floating dtype and device; type, shape, dtype and
+    device stay. The seed goes to `numpy.random.default_rng`; `mode="reference"` reproduces the
+    authors' published code bit for bit, `mode="fast"` has the same distribution.
+    Raises UsageError for a rank below 2, an unknown rewiring, or one without that mode.
+    """
+    method, arguments = rewirings.resolve(rewiring)
+    function = method.function
+    if mode == "reference":
+        if method.reference is None:
+            raise UsageError(f"rewiring {method.name!r} has no reference mode; write mode='fast'")
+        function = method.reference
+    elif mode != "fast":
+        raise UsageError(f"unknown mode {mode!r}; write 'fast' or 'reference'")
+    if array.ndim < 2:
+        raise UsageError(f"a weight of rank {array.ndim} has no in and out neurons to rewire")
+    rng = np.random.default_rng(seed)
+    if isinstance(array, np.ndarray):
+        copy = array.copy()
+        function(copy.reshape(len(copy), -1), rng, **arguments)
+        return copy
+    matrix = _to_matrix(array)
+    function(matrix, rng, **arguments)
+    result = array.detach().clone()
+    _from_matrix(matrix, result)
+    return result
+
+
+def _apply_initializer(
+    model: nn.Module,
+    layers: list[tuple[Layer, nn.Parameter]],
+    text: str,
+    seed: int,
+    batch: Batch | None,
+) -> None:
+    import torch
+
+    method, arguments = initializers.resolve(text)
+    if method.level == "model":
+        generator = torch_generator(seed, "weights")
+        if method.needs_data and batch is None:
+            raise UsageError(f"initializer {text!r} looks at data: give it batch=(images, labels)")
+        data = (batch,) if method.needs_data else ()
+        method.function(model, generator, *data, **arguments)
+    else:
+        for layer, parameter in layers:
+            weight = parameter.detach().to("cpu", torch.float32, copy=True)
+            generator = torch_generator(seed, "weights", layer.name)
+            method.function(weight, layer, generator, **arguments)
+            with torch.no_grad():
+                parameter.copy_(weight)
+    for layer, parameter in layers:
+        if not torch.isfinite(parameter).all():
+            raise UsageError(f"initializer {text!r} left non-finite weights in {layer.name}")
+
+
+def _rewire_layer(
+    layer: Layer, parameter: nn.Parameter, method: Rewiring, arguments: dict[str, Any], seed: int
+) -> LayerReport:
+    matrix = _to_matrix(parameter)
+    before = strength_variance(matrix)
+    values = np.sort(matrix, axis=None)
+    method.function(matrix, numpy_generator(seed, "rewiring", layer.name), **arguments)
+    if method.permutes and not np.array_equal(values, np.sort(matrix, axis=None)):
+        raise UsageError(
+            f"rewiring {method.name!r} says that it permutes, but changed the values of"
+            f" {layer.name}"
+        )
+    _from_matrix(matrix, parameter)
+    return LayerReport(layer.name, layer.shape, before, strength_variance(matrix))
+
+
+def _to_matrix(tensor: torch.Tensor) -> np.ndarray:
+    """Copy a weight into a numpy matrix [out, in], in float32 or, where it is wider, float64."""
+    import torch
+
+    wide = torch.float64 if tensor.dtype == torch.float64 else torch.float32
+    copy = tensor.detach().to("cpu", wide, copy=True)
+    return copy.contiguous().reshape(tensor.shape[0], -1).numpy()
+
+
+def _from_matrix(matrix: np.ndarray, tensor: torch.Tensor) -> None:
+    import torch
+
+    with torch.no_grad():
+        tensor.copy_(torch.from_numpy(matrix).reshape(tensor.shape))
+
+
+def _mean(values: list[float]) -> float:
+    finite = [value for value in values if value == value]
+    return sum(finite) / len(finite) if finite else float("nan")

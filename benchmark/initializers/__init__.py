@@ -1,0 +1,1 @@
+"""Initializers: one file a method, entered by its decorator."""

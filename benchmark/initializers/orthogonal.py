@@ -1,0 +1,37 @@
+"""Orthogonal initialisation: Haar-distributed rows or columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmark.plugins import initializer
+
+if TYPE_CHECKING:
+    import torch
+
+    from benchmark.layers import Layer
+
+
+@initializer(
+    "orthogonal",
+    summary="orthonormal rows (or columns, where there are more rows) of the [out, in] matrix",
+    paper="arXiv:1312.6120",
+)
+def orthogonal(
+    weight: torch.Tensor, layer: Layer, generator: torch.Generator, gain: float = 1.0
+) -> None:
+    """Fill each block of the matrix [out, in] with a Haar-random semi-orthogonal matrix.
+
+    A packed qkv is three blocks, a grouped convolution one block a group. The QR decomposition is
+    made unique by a positive diagonal of R, without which its Q is not Haar. Computed in float64
+    on the CPU, so that the float32 result is orthogonal to rounding. Saxe et al. 2014.
+    """
+    import torch
+
+    for block in layer.matrix_blocks(weight):
+        rows, columns = block.shape
+        tall = (max(rows, columns), min(rows, columns))
+        normal = torch.empty(tall, dtype=torch.float64).normal_(generator=generator)
+        q, r = torch.linalg.qr(normal)
+        q *= r.diagonal().sign()
+        block.copy_(gain * (q if rows >= columns else q.T))

@@ -1,0 +1,1 @@
+"""Rewirings: one file a method, entered by its decorator."""

@@ -1,0 +1,150 @@
+"""The spelling `name(parameter=value, ...)` that methods, architectures and data sets share."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from benchmark.errors import UsageError, unknown_name
+
+_NAME = re.compile(r"[A-Za-z_][\w.\-/]*")
+_OPEN, _CLOSE = "([", ")]"
+
+
+@dataclass(frozen=True)
+class Call:
+    """A name with its arguments as they were written."""
+
+    name: str
+    positional: tuple[Any, ...] = ()
+    keywords: tuple[tuple[str, Any], ...] = ()
+
+    def __str__(self) -> str:
+        parts = [spell(value) for value in self.positional]
+        parts += [f"{key}={spell(value)}" for key, value in self.keywords]
+        return f"{self.name}({', '.join(parts)})" if parts else self.name
+
+
+def split_top_level(text: str, separator: str) -> list[str]:
+    """Split `text` at `separator` wherever no bracket is open."""
+    pieces, depth, start = [], 0, 0
+    for index, character in enumerate(text):
+        depth += (character in _OPEN) - (character in _CLOSE)
+        if depth < 0:
+            break
+        if character == separator and depth == 0:
+            pieces.append(text[start:index])
+            start = index + 1
+    if depth != 0:
+        raise UsageError(f"{text!r}: brackets do not match")
+    pieces.append(text[start:])
+    return [piece.strip() for piece in pieces]
+
+
+def parse_call(text: str) -> Call:
+    """Read `name` or `name(value, key=value)`.
+
+    Raises UsageError where the text is no such spelling.
+    """
+    text = text.strip()
+    name = _NAME.match(text)
+    rest = text[name.end() :] if name else text
+    if not name or (rest and not (rest[0] == "(" and rest[-1] == ")")):
+        raise UsageError(f"{text!r} is not a name; write name or name(parameter=value)")
+    positional, keywords = [], {}
+    for piece in filter(None, split_top_level(rest[1:-1], ",")):
+        key, equals, value = piece.partition("=")
+        if equals and _NAME.fullmatch(key.strip()):
+            if key.strip() in keywords:
+                raise UsageError(f"{text!r} gives {key.strip()!r} twice")
+            keywords[key.strip()] = parse_value(value)
+        elif keywords:
+            raise UsageError(f"{text!r}: {piece!r} stands after a named parameter")
+        else:
+            positional.append(parse_value(piece))
+    return Call(name.group(), tuple(positional), tuple(keywords.items()))
+
+
+def parse_value(text: str) -> Any:
+    """Read a number, true, false, null, [a, b] or a word."""
+    text = text.strip()
+    if text.startswith("[") and text.endswith("]"):
+        return [parse_value(piece) for piece in split_top_level(text[1:-1], ",") if piece]
+    words = {"true": True, "false": False, "null": None, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    if not text:
+        raise UsageError("a parameter has no value")
+    return text.strip("'\"")
+
+
+def spell(value: Any) -> str:
+    """Write a value so that `parse_value` reads it back."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower() if value is not None else "null"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(spell(item) for item in value) + "]"
+    return str(value)
+
+
+def canonical_call(
+    call: Call, parameters: Mapping[str, inspect.Parameter], kind: str
+) -> Call:
+    """Return the one spelling of `call`: named, in signature order, defaults left out.
+
+    Raises UsageError for an unknown parameter or a value of another type than the default's.
+    """
+    names = list(parameters)
+    if len(call.positional) > len(names):
+        takes = f"takes {len(names)} parameters" if names else "takes no parameters"
+        raise UsageError(f"{kind} {call.name!r} {takes}, {call} gives {len(call.positional)}")
+    given = dict(zip(names, call.positional, strict=False))
+    for key, value in call.keywords:
+        if key not in parameters:
+            raise UsageError(unknown_name(f"parameter of {call.name}", key, names))
+        if key in given:
+            raise UsageError(f"{call}: {key!r} is given twice")
+        given[key] = value
+    for name, parameter in parameters.items():
+        if name in given:
+            given[name] = _as_default(given[name], parameter.default, f"{call.name}({name}=...)")
+        elif parameter.default is inspect.Parameter.empty:
+            raise UsageError(f"{kind} {call.name!r} needs its parameter {name!r}")
+    kept = tuple(
+        (name, given[name])
+        for name in names
+        if name in given and given[name] != parameters[name].default
+    )
+    return Call(call.name, (), kept)
+
+
+def _as_default(value: Any, default: Any, where: str) -> Any:
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    untyped = default is None or default is inspect.Parameter.empty
+    if not untyped and type(value) is not type(default):
+        raise UsageError(
+            f"{where} takes a value like {spell(default)}, not {spell(value)!r}"
+        )
+    return value
+
+
+def keyword_parameters(function: Callable[..., Any], skip: int) -> dict[str, inspect.Parameter]:
+    """Return the parameters of `function` behind its first `skip`: the ones a name may set."""
+    return dict(_drop(inspect.signature(function).parameters, skip))
+
+
+def _drop(
+    parameters: Mapping[str, inspect.Parameter], skip: int
+) -> Iterator[tuple[str, inspect.Parameter]]:
+    for index, (name, parameter) in enumerate(parameters.items()):
+        if index >= skip and parameter.kind is not inspect.Parameter.VAR_KEYWORD:
+            yield name, parameter

@@ -1,0 +1,38 @@
+"""The thing that is ranked: an initializer and a rewiring, written `orthogonal+pa`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmark import spelling
+from benchmark.errors import UsageError
+from benchmark.plugins import initializers, rewirings
+
+
+@dataclass(frozen=True, order=True)
+class Treatment:
+    """An initializer and a rewiring in their canonical spelling."""
+
+    initializer: str
+    rewiring: str = "none"
+
+    def __str__(self) -> str:
+        return self.initializer if self.rewiring == "none" else f"{self.initializer}+{self.rewiring}"
+
+    @property
+    def content(self) -> dict[str, object]:
+        """What of the treatment decides a trial's outcome: its names and its plugins' source."""
+        methods = (initializers.resolve(self.initializer)[0], rewirings.resolve(self.rewiring)[0])
+        hashes = {method.name: method.plugin_hash for method in methods if method.plugin_hash}
+        return {"initializer": self.initializer, "rewiring": self.rewiring, "plugins": hashes}
+
+
+def parse_treatment(text: str) -> Treatment:
+    """Read `initializer` or `initializer+rewiring`; raises UsageError for unknown names."""
+    pieces = spelling.split_top_level(text, "+")
+    if len(pieces) > 2:
+        raise UsageError(f"{text!r} names {len(pieces) - 1} rewirings; a treatment has one")
+    return Treatment(
+        initializers.canonical(pieces[0]),
+        rewirings.canonical(pieces[1]) if len(pieces) == 2 else "none",
+    )
