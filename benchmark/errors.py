@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+FAILED, WRONG_USE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
+"""Exit codes beside 0: some trials failed; wrong use; ended by Ctrl-C, by SIGTERM."""
+
 
 class UsageError(Exception):
     """Wrong use, found before anything was started; the command exits with code 2."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -72,11 +73,11 @@ def initialize(
     treatment: str | Treatment,
     *,
     seed: int = 0,
-    batch: Batch | None = None,
+    batch: Batch | Callable[[], Batch] | None = None,
 ) -> Report:
     """Treat every Conv and Linear weight of a torch model in place and report on each layer.
 
-    `batch` (images, labels) is for methods that look at data. Weights are drawn on the CPU in
+    `batch` (images, labels), or a function that returns it, is for methods that look at data. Weights are drawn on the CPU in
     float32, a stream of random numbers for each layer's name, and then moved to where the
     parameter lives: the same bytes on every device, whichever other layers there are. Biases,
     norms and embeddings stay as they are unless the method owns them.
@@ -144,7 +145,7 @@ def _apply_initializer(
     layers: list[tuple[Layer, nn.Parameter]],
     text: str,
     seed: int,
-    batch: Batch | None,
+    batch: Batch | Callable[[], Batch] | None,
 ) -> None:
     import torch
 
@@ -153,7 +154,7 @@ def _apply_initializer(
         generator = torch_generator(seed, "weights")
         if method.needs_data and batch is None:
             raise UsageError(f"initializer {text!r} looks at data: give it batch=(images, labels)")
-        data = (batch,) if method.needs_data else ()
+        data = (batch() if callable(batch) else batch,) if method.needs_data else ()
         method.function(model, generator, *data, **arguments)
     else:
         for layer, parameter in layers:

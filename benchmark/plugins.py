@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import importlib.metadata
 import importlib.util
 import inspect
 import linecache
@@ -90,9 +89,18 @@ class Rewiring(Method):
 
 @dataclass(frozen=True)
 class DataSet(Method):
-    """Loads a data set: the function gets the data folder (or None) and returns `Images`."""
+    """Loads a data set: the function gets the data folder (or None) and returns `Images`.
+
+    What it declares of its shape (None where that depends on the user's files) lets a grid be
+    planned and tried before the data are there.
+    """
 
     own_arguments: ClassVar[int] = 1
+
+    classes: int | None = None
+    channels: int | None = None
+    train_size: int | None = None
+    test_size: int | None = None
 
 
 M = TypeVar("M", bound=Method)
@@ -185,11 +193,13 @@ def rewiring(
     return enter
 
 
-def dataset(name: str, *, summary: str, source: str) -> Callable[[Function], Function]:
-    """Enter the decorated function as a data set."""
+def dataset(
+    name: str, *, summary: str, source: str, **declared: Any
+) -> Callable[[Function], Function]:
+    """Enter the decorated function as a data set; `declared` are the fields of `DataSet`."""
 
     def enter(function: Function) -> Function:
-        datasets.add(DataSet(name, function, summary, source))
+        datasets.add(DataSet(name, function, summary, source, **declared))
         return function
 
     return enter
@@ -267,14 +277,19 @@ def plugin_traceback(error: BaseException, path: str) -> str:
     return "".join(summary.format(chain=False)).rstrip()
 
 
-def load_plugins(files_or_modules: Iterable[str] = ()) -> list[Plugin]:
-    """Install the plugins of installed packages and the named ones; return them all."""
-    entries = importlib.metadata.entry_points(group=ENTRY_POINTS)
+def load_plugins(files_or_modules: Iterable[str] = ()) -> None:
+    """Install the plugins of installed packages and the named ones."""
+    from importlib.metadata import entry_points
+
+    entries = entry_points(group=ENTRY_POINTS)
     names = [entry.value.partition(":")[0] for entry in entries] + list(files_or_modules)
-    plugins = [find_plugin(name) for name in dict.fromkeys(names)]
-    for plugin in plugins:
-        install_plugin(plugin)
-    return plugins
+    for name in dict.fromkeys(names):
+        install_plugin(find_plugin(name))
+
+
+def installed_plugins() -> list[Plugin]:
+    """Return every plugin that has been installed in this process."""
+    return list(_loaded.values())
 
 
 def _origin(method: Method) -> str:

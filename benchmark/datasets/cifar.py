@@ -13,13 +13,29 @@ from benchmark.plugins import dataset
 SOURCE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 
 
-@dataset("cifar10", summary="60,000 photographs, 32x32 pixels, 10 classes", source=SOURCE)
+@dataset(
+    "cifar10",
+    summary="60,000 photographs, 32x32 pixels, 10 classes",
+    source=SOURCE,
+    classes=10,
+    channels=3,
+    train_size=50_000,
+    test_size=10_000,
+)
 def cifar10(data_dir: Path | None) -> Images:
     """Load CIFAR-10 from `data_dir`/cifar-10-batches-py."""
     return _load("cifar10", "CIFAR10", 10, data_dir)
 
 
-@dataset("cifar100", summary="60,000 photographs, 32x32 pixels, 100 classes", source=SOURCE)
+@dataset(
+    "cifar100",
+    summary="60,000 photographs, 32x32 pixels, 100 classes",
+    source=SOURCE,
+    classes=100,
+    channels=3,
+    train_size=50_000,
+    test_size=10_000,
+)
 def cifar100(data_dir: Path | None) -> Images:
     """Load CIFAR-100 from `data_dir`/cifar-100-python."""
     return _load("cifar100", "CIFAR100", 100, data_dir)

@@ -15,6 +15,10 @@ from benchmark.seeds import numpy_generator
     "digits",
     summary="1,797 handwritten digits, 8x8 pixels, 10 classes; comes with scikit-learn",
     source="https://archive.ics.uci.edu/dataset/80",
+    classes=10,
+    channels=1,
+    train_size=1438,
+    test_size=359,
 )
 def digits(data_dir: Path | None) -> Images:
     """Load the digits; a fifth of every class, the same in every run, is the test set."""

@@ -18,6 +18,10 @@ DEBIAN = Path("/usr/share/datasets/fashion-mnist")
     "fashion_mnist",
     summary="70,000 pictures of clothes, 28x28 grey pixels, 10 classes",
     source="arXiv:1708.07747",
+    classes=10,
+    channels=1,
+    train_size=60_000,
+    test_size=10_000,
 )
 def fashion_mnist(data_dir: Path | None) -> Images:
     """Load the IDX files, compressed or not, from the data folder or from Debian's package."""

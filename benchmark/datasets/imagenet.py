@@ -18,6 +18,10 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     "imagenet",
     summary="ImageNet-1k as folders of images: train/CLASS/*.JPEG and val/CLASS/*.JPEG",
     source="https://www.image-net.org",
+    classes=1000,
+    channels=3,
+    train_size=1_281_167,
+    test_size=50_000,
 )
 def imagenet(data_dir: Path | None) -> Images:
     """List the images of `data_dir`/train and, as the test set, of `data_dir`/val."""
@@ -28,6 +32,7 @@ def imagenet(data_dir: Path | None) -> Images:
     "image_folder",
     summary="your own images in folders: train/CLASS/* and val/CLASS/*",
     source="https://docs.pytorch.org/vision/stable/generated/torchvision.datasets.ImageFolder.html",
+    channels=3,
 )
 def image_folder(data_dir: Path | None) -> Images:
     """List the images of `data_dir`/train and `data_dir`/val, whatever their classes."""

@@ -25,7 +25,7 @@ class PlainCNN(nn.Module):
         self,
         num_classes: int = 1000,
         in_chans: int = 3,
-        widths: Sequence[int] = (32, 64, 96),
+        widths: Sequence[int] = (16, 32, 64),
         depth: int = 2,
     ) -> None:
         super().__init__()
@@ -58,5 +58,5 @@ default_cfgs = generate_default_cfgs(
 
 @register_model
 def plain_cnn(pretrained: bool = False, **arguments: Any) -> PlainCNN:
-    """Three stages of two 3x3 convolutions, 32, 64 and 96 channels wide, without any norm."""
+    """Three stages of two 3x3 convolutions, 16, 32 and 64 channels wide, without any norm."""
     return build_model_with_cfg(PlainCNN, "plain_cnn", pretrained, **arguments)

@@ -1,0 +1,186 @@
+"""The commands of `initbench`, and nothing else."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from benchmark.errors import INTERRUPTED, WRONG_USE, UsageError
+from benchmark.version import __version__
+
+app = typer.Typer(
+    name="initbench",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""Benchmark initializers of neural networks: train a grid of architectures x
+initializers x rewirings x seeds, and read the verdicts.
+
+[bold]From nothing to a leaderboard[/bold]
+
+  initbench plan configs/quickstart.yaml     what it would cost
+  initbench run configs/quickstart.yaml      train it; run again to continue
+  initbench status results/quickstart        how far it is
+  initbench board results/quickstart         write its leaderboard anew
+
+[bold]Changing a grid[/bold]
+
+  initbench list initializers                what there is
+  initbench run configs/quickstart.yaml --set recipe.epochs=3 --out /tmp/short
+
+Exit codes: 0 all is well, 1 it ran but some trials failed, 2 wrong use.""",
+)
+
+Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="The grid, a YAML file.")]
+Folder = Annotated[str, typer.Argument(metavar="DIR", help="A results folder.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key, as in recipe.epochs=3."),
+]
+Plugins = Annotated[
+    list[str] | None,
+    typer.Option("--plugin", metavar="FILE|MODULE", help="Load methods from a plugin."),
+]
+Out = Annotated[
+    str | None,
+    typer.Option(help="The results folder: any path or URL. [default: results/NAME]"),
+]
+ExecutorName = Annotated[
+    Literal["ray", "inline"] | None,
+    typer.Option("--executor", help="Where to train: Ray's workers, or this very process."),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(help="The Ray cluster to join. [default: RAY_ADDRESS, else a local one]"),
+]
+Workers = Annotated[int | None, typer.Option(min=1, help="How many workers on each node.")]
+Device = Annotated[Literal["auto", "cpu", "cuda"] | None, typer.Option(help="What to train on.")]
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"initbench {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    config: Config,
+    out: Out = None,
+    overrides: Overrides = None,
+    plugin: Plugins = None,
+    executor: ExecutorName = None,
+    address: Address = None,
+    workers: Workers = None,
+    device: Device = None,
+    retry: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STATUS", help="Run trials again that ended so, e.g. error."),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Send one generated batch through every cell, no more."),
+    ] = False,
+) -> None:
+    """Train what is missing of a grid, keep every record, write the leaderboard.
+
+    Interrupt it or kill it whenever you like: the same command goes on where it stopped.
+    """
+    from benchmark.commands import running
+
+    changes = running.overrides(overrides, executor, address, workers, device)
+    if dry_run:
+        running.dry_run(config, changes, plugin or [])
+    else:
+        raise typer.Exit(running.run(config, out, changes, plugin or [], retry or []))
+
+
+@app.command()
+def plan(
+    config: Config,
+    out: Out = None,
+    overrides: Overrides = None,
+    plugin: Plugins = None,
+    executor: ExecutorName = None,
+    workers: Workers = None,
+    device: Device = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    measure: Annotated[
+        bool, typer.Option(help="Measure a few steps of cells that have no records.")
+    ] = True,
+) -> None:
+    """Say what a grid holds, how much of it is done, and what the rest costs."""
+    from benchmark.commands import planning, running
+
+    changes = running.overrides(overrides, executor, None, workers, device)
+    planning.plan(config, out, changes, plugin or [], as_json=as_json, measure=measure)
+
+
+@app.command()
+def status(folder: Folder) -> None:
+    """Show how far a grid is: trials by status, what failed and why, who is at work."""
+    from benchmark.commands import reading
+
+    raise typer.Exit(reading.status(folder))
+
+
+@app.command()
+def board(
+    sources: Annotated[list[str], typer.Argument(metavar="DIR...", help="Results folders.")],
+    out: Annotated[
+        str | None, typer.Option(help="Where to write the board. [default: the folder itself]")
+    ] = None,
+) -> None:
+    """Write the leaderboard of one or more results folders: README.md, plots, trials.csv."""
+    from benchmark.commands import reading
+
+    reading.board(sources, out)
+
+
+@app.command("list")
+def list_command(
+    kind: Annotated[
+        Literal["initializers", "rewirings", "architectures", "datasets", "optimizers"],
+        typer.Argument(help="What to list."),
+    ],
+    pattern: Annotated[str, typer.Argument(help="Only names that match, as in 'test_*'.")] = "*",
+    plugin: Plugins = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List what a grid can be made of, a line each with its source."""
+    from benchmark.commands import listing
+
+    listing.show(kind, pattern, plugin or [], as_json=as_json)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of a config, with which editors complete and check it."""
+    import json
+
+    from benchmark.config import config_schema
+
+    typer.echo(json.dumps(config_schema(), indent=2))
+
+
+def main() -> None:
+    """Run the command line; wrong use ends with its message and code 2."""
+    try:
+        app()
+    except UsageError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(WRONG_USE)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

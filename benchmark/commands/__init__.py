@@ -1,0 +1,1 @@
+"""What the commands do, a module for each family: cli.py only reads the command line."""

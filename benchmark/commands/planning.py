@@ -1,0 +1,106 @@
+"""`initbench plan`: what a grid holds, how much of it is done, and the price of the rest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmark.commands.running import load_grid, results_folder
+from benchmark.execution.progress import duration
+
+if TYPE_CHECKING:
+    from benchmark.execution.price import CellPrice, Price
+
+
+def plan(
+    config: Path,
+    out: str | None,
+    changes: Sequence[str],
+    plugins: Sequence[str],
+    *,
+    as_json: bool,
+    measure: bool,
+) -> None:
+    """Print the plan of a config; cells without records are measured unless told otherwise."""
+    from benchmark.execution.price import price
+    from benchmark.grid import missing
+    from benchmark.results.store import read_store
+
+    grid, _ = load_grid(config, changes, plugins)
+    folder = results_folder(grid, out)
+    store = read_store(folder)
+    left = missing(grid, store.done())
+    counts = {
+        "name": grid.config.name,
+        "folder": folder,
+        "cells": len(grid.cells),
+        "treatments": len(grid.treatments),
+        "seeds": len({trial.seed for trial in grid.trials}),
+        "trials": len(grid.trials),
+        "done": len(grid.trials) - len(left),
+        "missing": len(left),
+    }
+    console = Console(stderr=as_json)
+    paid: Price | None = None
+    if measure and left:
+        with console.status("measuring") as spinner:
+            paid = price(
+                grid.config,
+                left,
+                store.records.values(),
+                on_cell=lambda cell: spinner.update(f"measuring {cell}"),
+            )
+    if as_json:
+        typer.echo(json.dumps({**counts, "price": paid.to_dict() if paid else None}, indent=2))
+        return
+    console.print(
+        f"{counts['name']}: {counts['cells']} cells x {counts['treatments']} treatments x"
+        f" {counts['seeds']} seeds, {counts['trials']} trials\n"
+        f"{counts['done']} done, {counts['missing']} missing in {folder}",
+        highlight=False,
+    )
+    if paid:
+        _show(paid, console)
+    elif not left:
+        console.print(f"Nothing is left to train: initbench board {folder}", highlight=False)
+
+
+def _show(paid: Price, console: Console) -> None:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("cell", overflow="fold")
+    for heading in ("trials", "s / trial", "range", "MiB", "from"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for cell in paid.cells:
+        table.add_row(*_row(cell))
+    console.print(table)
+    total, low, high = paid.device_seconds
+    wall, soonest, latest = paid.wall_seconds
+    console.print(
+        f"Price: {total / 3600:.2f} device-hours ({low / 3600:.2f} to {high / 3600:.2f}) on"
+        f" {paid.device}, {duration(wall)} ({duration(soonest)} to {duration(latest)}) with"
+        f" {paid.workers} workers, start-up not counted.",
+        highlight=False,
+    )
+    if any(cell.source == "probe" for cell in paid.cells):
+        console.print(
+            "Probed on one worker by itself: several at work on one machine may be slower.",
+            style="dim",
+            highlight=False,
+        )
+
+
+def _row(cell: CellPrice) -> tuple[str, ...]:
+    return (
+        " / ".join(cell.cell),
+        str(cell.missing),
+        f"{cell.seconds:.1f}",
+        f"{cell.low:.1f}-{cell.high:.1f}",
+        "-" if cell.memory is None else f"{cell.memory / 2**20:,.0f}",
+        cell.source,
+    )

@@ -1,0 +1,62 @@
+"""What produced a record: versions, device, commit."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+PACKAGES = ("initbench", "torch", "torchvision", "timm", "numpy", "ray")
+
+
+def provenance(device: torch.device) -> dict[str, Any]:
+    """Return versions, the kind of device and host, the threads in use and the git commit."""
+    import torch
+
+    return {
+        "versions": {"python": platform.python_version(), **_versions()},
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "device_type": device.type,
+        "host": f"{platform.system()} {platform.machine()}",
+        "threads": torch.get_num_threads(),
+        "commit": _commit(),
+    }
+
+
+def _versions() -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+@cache
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(": ", 1)[1] for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration, IndexError):
+        return platform.processor() or platform.machine()
+
+
+@cache
+def _commit() -> str | None:
+    """Return the commit of the checkout that this code lies in, `-dirty` where it was changed."""
+    folder = Path(__file__).parent
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        result = subprocess.run(  # noqa: S603
+            command, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout.strip() or None

@@ -1,0 +1,212 @@
+"""Recipe: how every network of a cell is trained."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetPydanticSchema,
+    JsonValue,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+
+from benchmark.errors import unknown_name
+from benchmark.problems import Finding, contradiction
+
+Augmentation = Literal["flip", "shift_crop"]
+Schedule = Literal["cosine", "tanh", "step", "multistep", "poly", "wsd", "rsqrt", "constant"]
+"""The schedules of timm that do not look at the results."""
+
+Argument = Annotated[Any, GetPydanticSchema(lambda _, handler: handler.generate_schema(JsonValue))]
+"""What YAML can say and JSON can keep, which a NaN is not; for a type checker it is anything."""
+
+_SET_BY_RECIPE = {
+    "lr": "learning_rate",
+    "weight_decay": "weight_decay",
+    "num_epochs": "epochs",
+    "warmup_epochs": "warmup_epochs",
+}
+_NO_ARGUMENTS = {
+    "optimizer": {"params", "lr", "weight_decay"},
+    # What is left out beside the recipe's own keys would change how many epochs there are, or
+    # belongs to the schedule that looks at the results.
+    "schedule": {
+        *("optimizer", "sched", "num_epochs", "warmup_epochs", "warmup_prefix", "cooldown_epochs"),
+        *("step_on_epochs", "updates_per_epoch", "patience_epochs", "plateau_mode"),
+    },
+}
+
+
+def _augmentation_list(value: Any) -> Any:
+    return () if value is None or value == "none" else value
+
+
+class Recipe(BaseModel):
+    """How every network of a cell is trained: the same for every treatment.
+
+    A value that equals its default is not part of a trial's id, so that a new key changes no id.
+    A default is therefore never changed without raising `benchmark.trial.PROTOCOL`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    epochs: int = Field(default=10, ge=1, description="Passes over the training images.")
+    batch_size: int = Field(
+        default=128, ge=1, description="Images per optimizer step, per network."
+    )
+    optimizer: str = Field(
+        default="sgd",
+        min_length=1,
+        description="An optimizer of timm.optim; 'initbench list optimizers' shows all.",
+        examples=["sgd", "adamw"],
+    )
+    learning_rate: float = Field(
+        default=0.05, gt=0, description="Learning rate at the end of warm-up, per step."
+    )
+    weight_decay: float = Field(
+        default=5e-4, ge=0, description="Weight decay, in the unit of the optimizer."
+    )
+    weight_decay_on_norm_and_bias: bool = Field(
+        default=False,
+        description="Whether one-dimensional parameters (norms, biases) decay as well.",
+    )
+    optimizer_args: dict[str, Argument] = Field(
+        default={},
+        description="Further arguments of the optimizer; momentum is 0.9 where it has one.",
+        examples=[{"momentum": 0.9}, {"betas": [0.9, 0.99]}],
+    )
+    schedule: Schedule = Field(
+        default="cosine", description="Course of the learning rate after warm-up (timm.scheduler)."
+    )
+    schedule_args: dict[str, Argument] = Field(
+        default={},
+        description="Further arguments of timm.scheduler.create_scheduler_v2; units: epochs.",
+        examples=[{"min_lr": 1e-5}, {"decay_milestones": [30, 60, 90], "decay_rate": 0.1}],
+    )
+    warmup_epochs: int = Field(
+        default=0,
+        ge=0,
+        description="Epochs of linear warm-up, counted in `epochs`; fewer than these.",
+    )
+    label_smoothing: float = Field(
+        default=0.0, ge=0, lt=1, description="Share of the target spread evenly over all classes."
+    )
+    augmentation: Annotated[
+        tuple[Augmentation, ...],
+        BeforeValidator(_augmentation_list),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"const": "none"},
+                    {"type": "array", "items": {"enum": ["flip", "shift_crop"]}},
+                ]
+            }
+        ),
+    ] = Field(
+        default=(),
+        strict=False,
+        description="Random changes of training images, the same for every treatment: flip"
+        " (left-right), shift_crop (moved by up to an eighth of the side), or none.",
+        examples=["none", ["flip", "shift_crop"]],
+    )
+    clip_gradient: float | None = Field(
+        default=None, gt=0, description="Largest norm of a network's gradient; null: no clipping."
+    )
+    dtype: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="Number format of forward and backward passes (autocast)."
+    )
+    data_seed: Literal["fixed", "per_seed"] = Field(
+        default="fixed",
+        description="fixed: seeds differ in the weights alone; per_seed: also in the validation"
+        " split, the order of batches and the augmentation.",
+    )
+    validation_fraction: float = Field(
+        default=0.1,
+        gt=0,
+        le=0.5,
+        description="Share of the training images held out for the curves.",
+    )
+    image_size: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+        default="auto", description="Side of the images in pixels; auto: the architecture's own."
+    )
+
+    def __hash__(self) -> int:
+        return hash((self.epochs, self.batch_size, self.learning_rate, self.optimizer))
+
+    @field_validator("augmentation")
+    @classmethod
+    def _in_one_order(cls, value: tuple[Augmentation, ...]) -> tuple[Augmentation, ...]:
+        if len(set(value)) < len(value):
+            raise contradiction([((), "names an augmentation twice")])
+        return tuple(sorted(value))
+
+    @model_validator(mode="after")
+    def _warmup_ends(self) -> Recipe:
+        if self.warmup_epochs >= self.epochs:
+            what = f"{self.warmup_epochs} of {self.epochs} epochs leave none after warm-up"
+            raise contradiction([(("warmup_epochs",), what)])
+        return self
+
+
+def check_names(recipe: Recipe) -> list[Finding]:
+    """Return what timm would refuse: optimizer, schedule, their arguments and values.
+
+    Both are made once, for a layer that nobody trains, so that values out of range show up before
+    anything starts. Imports torch and timm.
+    """
+    import torch
+    from timm.optim import get_optimizer_class, list_optimizers
+    from timm.scheduler import create_scheduler_v2
+
+    from benchmark.training.optimization import make_optimizer, make_schedule
+
+    if recipe.optimizer not in (names := [str(name) for name in list_optimizers()]):
+        hint = "'initbench list optimizers' shows all."
+        return [(("optimizer",), unknown_name("optimizer", recipe.optimizer, names, hint))]
+    # Optimizers and schedules refuse what they cannot do by whatever exception their authors chose.
+    try:
+        optimizer_class = get_optimizer_class(recipe.optimizer, bind_defaults=False)
+    except Exception as error:
+        return [(("optimizer",), f"{recipe.optimizer!r} cannot be used here: {error}")]
+    findings = [
+        *_unknown_arguments("optimizer", optimizer_class, recipe.optimizer_args),
+        *_unknown_arguments("schedule", create_scheduler_v2, recipe.schedule_args),
+    ]
+    if findings:
+        return findings
+    try:
+        optimizer = make_optimizer(torch.nn.Linear(2, 2), recipe)
+    except Exception as error:
+        return [(("optimizer_args",), f"timm cannot make {recipe.optimizer!r}: {error}")]
+    try:
+        make_schedule(optimizer, recipe, updates_per_epoch=1)
+    except Exception as error:
+        return [(("schedule_args",), f"timm cannot make {recipe.schedule!r}: {error}")]
+    return []
+
+
+def _unknown_arguments(kind: str, function: Any, given: dict[str, Argument]) -> list[Finding]:
+    parameters = inspect.signature(function).parameters
+    takes = [
+        name
+        for name, parameter in parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        and name not in _NO_ARGUMENTS[kind]
+    ]
+    findings: list[Finding] = []
+    for name in given:
+        if own := _SET_BY_RECIPE.get(name):
+            what = f"is set by the recipe's key {own!r}"
+        elif name not in takes:
+            what = unknown_name(f"argument of the {kind}", name, takes)
+        else:
+            continue
+        findings.append(((f"{kind}_args", name), what))
+    return findings

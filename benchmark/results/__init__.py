@@ -1,0 +1,1 @@
+"""Records on disk: the store that the driver writes, the frame that readers get."""

@@ -1,0 +1,229 @@
+"""Records as a table: one row a trial, read without torch, while a run may still be writing."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import gzip
+import json
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from benchmark.errors import StoreError
+from benchmark.results.lines import RECORDS, read_record_lines
+from benchmark.trial import SCHEMA, STATUSES, Record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MANIFEST = "grid.json"
+MANIFEST_SCHEMA = 1
+COMPRESSED_RECORDS = "records.jsonl.gz"
+
+_NAMES = ("trial", "dataset", "architecture", "recipe", "treatment", "initializer", "rewiring")
+_METRICS = (
+    *("accuracy", "n_test", "epoch1_accuracy", "n_validation", "area_under_validation_curve"),
+    "test_loss",
+)
+_PHASES = ("initialization", "rewiring", "training")
+_FLOATS = (
+    *_METRICS,
+    *("strength_variance_before", "strength_variance_after"),
+    *(f"seconds_{phase}" for phase in _PHASES),
+    "seconds",
+)
+COLUMNS = (*_NAMES, "seed", "status", *_FLOATS, "curves", "message", "provenance")
+"""The columns of `load_records`."""
+
+Row = tuple[Any, ...]
+"""A record's values for COLUMNS."""
+
+_FIELDS = frozenset(field.name for field in fields(Record))
+_MANIFEST_KEYS = (
+    *("schema", "protocol", "name", "baseline", "family", "margin", "target", "contrasts"),
+    *("seeds", "cells", "treatments", "trials"),
+)
+
+
+def load_records(folder: str) -> pd.DataFrame:
+    """Return the records of a results folder or of a published board, one row a trial.
+
+    The columns are COLUMNS: names, seed, status and metrics; `strength_variance_before` and
+    `_after` the rewiring; `seconds_initialization`, `_rewiring` and `_training` and their sum
+    `seconds`; `curves`, a dictionary of lists with a value per epoch; the message of a failure;
+    provenance. A number that a record lacks is NaN. Only trials of the grid's manifest count
+    (`len(load_manifest(folder)["trials"])` of them); the last record of a trial replaces earlier
+    ones; the line that a running driver is writing is left out. Rows are sorted by data set,
+    architecture, recipe, treatment and seed. `folder` may be any fsspec URL.
+
+    Raises StoreError, naming file and line, for records or a manifest that cannot be read.
+    """
+    declared = {trial[0] for trial in load_manifest(folder)["trials"]}
+    return make_frame(row for row, _ in read_rows(folder, declared).values())
+
+
+def load_manifest(folder: str) -> dict[str, Any]:
+    """Return the manifest of a results folder: what its grid declares, trials included.
+
+    Raises StoreError where there is none, or none that this version reads.
+    """
+    where = f"{folder.rstrip('/')}/{MANIFEST}"
+    data = read_file(folder, MANIFEST)
+    if data is None:
+        raise StoreError(
+            f"{where} does not exist, so {folder} is no results folder; name the folder that"
+            " 'initbench run' wrote to"
+        )
+    try:
+        manifest = json.loads(data)
+        if not isinstance(manifest, dict):
+            raise ValueError("not a JSON object")
+        schema = manifest.get("schema")
+        if schema != MANIFEST_SCHEMA:
+            newer = isinstance(schema, int) and schema > MANIFEST_SCHEMA
+            raise ValueError(
+                f"schema {schema!r}, this version of initbench reads {MANIFEST_SCHEMA}"
+                + ("; install a newer initbench" if newer else "")
+            )
+        if lacking := [key for key in _MANIFEST_KEYS if key not in manifest]:
+            raise ValueError(f"lacks {', '.join(lacking)}")
+    except ValueError as error:
+        raise StoreError(
+            f"{where} is not a manifest: {error}. Run the same grid again: it writes the manifest"
+            " anew and keeps every record"
+        ) from error
+    return manifest
+
+
+def read_rows(
+    folder: str, declared: Iterable[str], curves: Collection[str] | None = None
+) -> dict[str, tuple[Row, bytes]]:
+    """Read records.jsonl, or a board's compressed one: the last row and line of every trial.
+
+    Trials that are not `declared` are skipped. `curves` names those to keep, None keeps all.
+    """
+    name, data = RECORDS, read_file(folder, RECORDS)
+    if data is None:
+        name, data = COMPRESSED_RECORDS, read_file(folder, COMPRESSED_RECORDS)
+        data = gzip.decompress(data) if data is not None else b""
+    where = f"{folder.rstrip('/')}/{name}"
+    lines = data.split(b"\n")
+    torn_or_empty = lines.pop()
+    end = len(data) - len(torn_or_empty)
+    declared = set(declared)
+    rows: dict[str, tuple[Row, bytes]] = {}
+    with _without_garbage_collection():
+        for number, line in enumerate(lines, start=1):
+            try:
+                values = read_record(line)
+                if values["trial"] in declared:
+                    rows[values["trial"]] = row_of(values, curves), line
+            except ValueError as error:
+                # The reader that the store uses knows how to say it.
+                deque(read_record_lines(data[:end], where), maxlen=0)
+                raise StoreError(f"{where}, line {number} is not a record: {error}") from error
+    return rows
+
+
+def read_record(line: bytes) -> dict[str, Any]:
+    """Return a line's record as a dictionary with all fields, as `Record.from_dict` checks it."""
+    from pydantic_core import from_json
+
+    try:
+        values = from_json(line, cache_strings="keys")
+    except ValueError:
+        # Reads what the strict and fast parser does not, such as half a surrogate pair.
+        values = json.loads(line)
+    if not isinstance(values, dict):
+        raise ValueError("not a JSON object")
+    usual = values.get("schema") == SCHEMA and values.get("status") in STATUSES
+    if not usual or values.keys() != _FIELDS:
+        values = vars(Record.from_dict(values))
+    return values
+
+
+def row_of(values: Mapping[str, Any], curves: Collection[str] | None = None) -> Row:
+    """Return a record's values for COLUMNS, with the named curves only; None keeps all.
+
+    Raises ValueError for a value of another type than its column's.
+    """
+    if type(values["seed"]) is not int:
+        raise ValueError(f"the seed is {values['seed']!r}")
+    kept, strength, seconds = values["curves"], values["strength"], values["seconds"]
+    if not (isinstance(kept, dict) and isinstance(strength, dict) and isinstance(seconds, dict)):
+        raise ValueError("curves, strength or seconds is no JSON object")
+    if curves is not None:
+        kept = {name: kept[name] for name in curves if name in kept}
+    phases = [_number(seconds, phase) for phase in _PHASES]
+    known = [value for value in phases if value is not None]
+    return (
+        *(str(values[name]) for name in _NAMES),
+        values["seed"],
+        values["status"],
+        *(_number(values, name) for name in _METRICS),
+        _number(strength, "before"),
+        _number(strength, "after"),
+        *phases,
+        sum(known) if known else None,
+        kept,
+        str(values["message"]),
+        _shared(values["provenance"]),
+    )
+
+
+def make_frame(rows: Iterable[Row]) -> pd.DataFrame:
+    """Return rows for COLUMNS as a sorted frame, numbers as float64 and seeds as int64."""
+    import pandas as pd
+
+    frame = pd.DataFrame.from_records(list(rows), columns=list(COLUMNS))
+    for column in _FLOATS:
+        frame[column] = pd.to_numeric(frame[column]).astype("float64")
+    frame["seed"] = frame["seed"].astype("int64")
+    order = ["dataset", "architecture", "recipe", "treatment", "seed", "trial"]
+    return frame.sort_values(order, kind="stable", ignore_index=True)
+
+
+def read_file(folder: str, name: str) -> bytes | None:
+    """Return the content of a file in a folder on any file system; None if it is not there."""
+    import fsspec
+
+    filesystem, path = fsspec.core.url_to_fs(folder)
+    try:
+        content: bytes = filesystem.cat_file(f"{path.rstrip('/')}/{name}")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise StoreError(f"cannot read {folder}/{name}: {error.strerror or error}") from error
+    return content
+
+
+def _number(values: Mapping[str, Any], name: str) -> float | None:
+    value = values.get(name)
+    if value is not None and type(value) not in (float, int):
+        raise ValueError(f"{name} is {value!r}")
+    return value
+
+
+_provenances: dict[str, dict[str, Any]] = {}
+
+
+def _shared(provenance: Any) -> dict[str, Any]:
+    """Return one object for equal provenances, cohorts apart: thousands of records share them."""
+    if not isinstance(provenance, dict):
+        raise ValueError("provenance is no JSON object")
+    kept = {key: value for key, value in provenance.items() if key != "cohort"}
+    return _provenances.setdefault(repr(kept), kept)
+
+
+@contextlib.contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Millions of new objects, none of them garbage, would be walked over and over."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

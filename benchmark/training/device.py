@@ -1,0 +1,39 @@
+"""The device: which one, in which precision, when it has finished, when it is full."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from benchmark.errors import UsageError
+
+if TYPE_CHECKING:
+    from benchmark.recipe import Recipe
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device called auto (a GPU if there is one), cpu or cuda.
+
+    Raises UsageError for cuda without a GPU.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("device: cuda is asked for, but torch finds no GPU; write auto or cpu")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def autocast(recipe: Recipe, device: torch.device) -> torch.autocast:
+    """Compute in bfloat16 where the recipe says so; weights and optimizer stay in float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=recipe.dtype == "bfloat16")
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an exception means that device or host memory did not suffice."""
+    allocator = isinstance(error, RuntimeError) and "not enough memory" in str(error)
+    return allocator or isinstance(error, (torch.OutOfMemoryError, MemoryError))
