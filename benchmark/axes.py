@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from benchmark.errors import UsageError
 from benchmark.plugins import datasets, initializers, rewirings
 from benchmark.problems import contradiction, shown
+from benchmark.spelling import parse_call
 from benchmark.treatment import Treatment, parse_treatment
 
 MAX_SEEDS = 10_000
@@ -23,7 +24,7 @@ def _spelled(canonical: Callable[[str], str]) -> AfterValidator:
         try:
             return canonical(text)
         except UsageError as error:
-            hint = "; quote a name that has commas" if "brackets" in str(error) else ""
+            hint = "; quote a name that has commas" if text.count("(") != text.count(")") else ""
             raise contradiction([((), f"{error}{hint}")]) from error
 
     return AfterValidator(validate)
@@ -51,7 +52,7 @@ def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _word_none(value: Any) -> Any:
     """Read what YAML and people make of the word none: null, None, no."""
-    return "none" if value is None or str(value).lower() in ("none", "no") else value
+    return "none" if str(value).lower() in ("none", "no") else value
 
 
 def _seeds(value: Any) -> Any:
@@ -70,6 +71,8 @@ def _seeds(value: Any) -> Any:
 Item = TypeVar("Item")
 Listed = Annotated[tuple[Item, ...], Field(strict=False), AfterValidator(_distinct)]
 DataSetName = Annotated[str, _spelled(lambda text: datasets.canonical(text))]
+# Which architectures there are is timm's to say, and importing timm takes seconds.
+ArchitectureName = Annotated[str, _spelled(_unless_pattern(lambda text: str(parse_call(text))))]
 InitializerName = Annotated[str, _spelled(lambda text: initializers.canonical(text))]
 RewiringName = Annotated[
     str, BeforeValidator(_word_none), _spelled(lambda text: rewirings.canonical(text))
@@ -116,7 +119,9 @@ class Exclude(_Rule):
     """Drops the combinations that match every key given; * and ? are wildcards."""
 
     dataset: DataSetPattern | None = Field(default=None, description="Data set.")
-    architecture: str | None = Field(default=None, description="Architecture.", examples=["plain*"])
+    architecture: ArchitectureName | None = Field(
+        default=None, description="Architecture.", examples=["plain*"]
+    )
     recipe: str | None = Field(default=None, description="Name of the recipe.")
     treatment: TreatmentPattern | None = Field(
         default=None, description="Treatment.", examples=["*+shuffle"]
@@ -136,7 +141,7 @@ class Include(_Rule):
     """
 
     dataset: DataSetName | None = Field(default=None, description="Data set; may be a further one.")
-    architecture: str | None = Field(
+    architecture: ArchitectureName | None = Field(
         default=None, description="Architecture or pattern with wildcards; may be a further one."
     )
     recipe: str | None = Field(default=None, description="Name of one of the recipes.")
@@ -152,7 +157,7 @@ class Axes(Section):
     datasets: Listed[DataSetName] = Field(
         min_length=1, description="Data sets.", examples=[["digits"], ["cifar10", "cifar100"]]
     )
-    architectures: Listed[str] = Field(
+    architectures: Listed[ArchitectureName] = Field(
         min_length=1,
         description="timm's architectures, with arguments in parentheses, or its wildcards.",
         examples=[["test_resnet", "test_vit(patch_size=4)"], ["test_*"]],

@@ -100,7 +100,7 @@ class GridConfig(Section):
     )
     recipe: Recipe = Field(
         default=Recipe(),
-        description="How networks are trained; 'default' on boards if it is the only one.",
+        description="How networks are trained; called 'default' where it is the only one.",
     )
     recipes: dict[str, dict[str, Any]] = Field(
         default={},
@@ -241,11 +241,8 @@ def config_schema() -> dict[str, Any]:
     schema = GridConfig.model_json_schema()
     differences = {"type": "object", "additionalProperties": {"$ref": "#/$defs/Recipe"}}
     schema["properties"]["recipes"] |= differences
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **schema,
-        "title": "initbench grid",
-    }
+    dialect = "https://json-schema.org/draft/2020-12/schema"
+    return {"$schema": dialect, **schema, "title": "initbench grid"}
 
 
 def plugin_file(document: Document, text: str) -> str:
@@ -283,16 +280,11 @@ def _contradictions(config: GridConfig) -> Iterator[Finding]:
         return
     for index, text in enumerate(config.grid.treatments):
         if text in config.grid.product:
-            yield (
-                ("grid", "treatments", index),
-                f"{text!r} is named twice: initializers x rewirings make it already",
-            )
+            what = f"{text!r} is named twice: initializers x rewirings make it already"
+            yield ("grid", "treatments", index), what
     if config.baseline not in treatments:
-        yield (
-            ("baseline",),
-            f"{config.baseline!r} is not among the treatments ({listed});"
-            " add it, or write another baseline",
-        )
+        what = f"{config.baseline!r} is not among the treatments ({listed})"
+        yield ("baseline",), f"{what}; add it, or write another baseline"
     names = [contrast.name for contrast in config.contrasts]
     for index, contrast in enumerate(config.contrasts):
         if contrast.name in names[:index]:
@@ -306,7 +298,5 @@ def _contradictions(config: GridConfig) -> Iterator[Finding]:
     for index, rule in enumerate(config.grid.include):
         if rule.recipe is not None and rule.recipe not in config.named_recipes:
             recipes = ", ".join(config.named_recipes)
-            yield (
-                ("grid", "include", index, "recipe"),
-                f"{rule.recipe!r} is not among the recipes ({recipes})",
-            )
+            what = f"{rule.recipe!r} is not among the recipes ({recipes})"
+            yield ("grid", "include", index, "recipe"), what

@@ -24,7 +24,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> 
     """
     known = sorted(known)
     folded = {candidate.lower(): candidate for candidate in known}
-    close = difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(name.lower(), folded, n=4, cutoff=0.6)
     if close:
         offer = "did you mean " + " or ".join(repr(folded[name]) for name in close) + "?"
     elif len(known) <= 12:

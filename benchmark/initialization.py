@@ -28,7 +28,7 @@ A = TypeVar("A", "np.ndarray", "torch.Tensor")
 
 @dataclass(frozen=True)
 class LayerReport:
-    """A treated layer: its name, the shape of its weight, its strength before and after rewiring."""
+    """A treated layer: name, shape of its weight, strength before and after rewiring."""
 
     name: str
     shape: tuple[int, ...]
@@ -77,10 +77,11 @@ def initialize(
 ) -> Report:
     """Treat every Conv and Linear weight of a torch model in place and report on each layer.
 
-    `batch` (images, labels), or a function that returns it, is for methods that look at data. Weights are drawn on the CPU in
-    float32, a stream of random numbers for each layer's name, and then moved to where the
-    parameter lives: the same bytes on every device, whichever other layers there are. Biases,
-    norms and embeddings stay as they are unless the method owns them.
+    `batch` (images, labels), or a function that returns it, is for methods that look at data.
+    Weights are drawn on the CPU in float32, a stream of random numbers for each layer's name, and
+    then moved to where the parameter lives: the same bytes on every device and in every memory
+    format, whichever other layers there are. Biases, norms and embeddings stay as they are unless
+    the method owns them.
     Raises UsageError for an unknown treatment, a missing batch, or a method that leaves
     non-finite weights or, being a permutation, other values.
     """
@@ -115,7 +116,7 @@ def rewire(
 
     A numpy array or a torch tensor of any floating dtype and device; type, shape, dtype and
     device stay. The seed goes to `numpy.random.default_rng`; `mode="reference"` reproduces the
-    authors' published code bit for bit, `mode="fast"` has the same distribution.
+    authors' published code bit for bit, `mode="fast"` has the same distribution in each pass.
     Raises UsageError for a rank below 2, an unknown rewiring, or one without that mode.
     """
     method, arguments = rewirings.resolve(rewiring)
@@ -158,7 +159,8 @@ def _apply_initializer(
         method.function(model, generator, *data, **arguments)
     else:
         for layer, parameter in layers:
-            weight = parameter.detach().to("cpu", torch.float32, copy=True)
+            # Contiguous, so that a method's views of the matrix are views in every memory format.
+            weight = parameter.detach().to("cpu", torch.float32, copy=True).contiguous()
             generator = torch_generator(seed, "weights", layer.name)
             method.function(weight, layer, generator, **arguments)
             with torch.no_grad():
@@ -180,6 +182,8 @@ def _rewire_layer(
             f"rewiring {method.name!r} says that it permutes, but changed the values of"
             f" {layer.name}"
         )
+    if not np.isfinite(matrix).all():
+        raise UsageError(f"rewiring {method.name!r} left non-finite weights in {layer.name}")
     _from_matrix(matrix, parameter)
     return LayerReport(layer.name, layer.shape, before, strength_variance(matrix))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import nn
@@ -58,10 +58,10 @@ def describe(model: nn.Module) -> list[tuple[Layer, nn.Parameter]]:
     for name, module in _weighted_modules(model):
         if id(module.weight) not in seen:
             seen.add(id(module.weight))
-            found.append((name, module, module.weight))
-    head = _head_name(model, found)
+            found.append((name, module, cast(nn.Parameter, module.weight)))
+    heads = _head_names(model, found)
     return [
-        (_layer(name, module, weight, index, len(found), head), weight)
+        (_layer(name, module, weight, index, len(found), heads), weight)
         for index, (name, module, weight) in enumerate(found)
     ]
 
@@ -72,24 +72,29 @@ def _weighted_modules(model: nn.Module) -> Iterator[tuple[str, _ConvNd | nn.Line
             yield name, module
 
 
-def _head_name(
+def _head_names(
     model: nn.Module, found: list[tuple[str, nn.Module, nn.Parameter]]
-) -> str | None:
+) -> tuple[str, ...]:
     config = getattr(model, "pretrained_cfg", None) or {}
     classifier = config.get("classifier") if isinstance(config, dict) else None
-    if isinstance(classifier, str):
-        return classifier
+    if classifier:
+        return (classifier,) if isinstance(classifier, str) else tuple(classifier)
     linear = [name for name, module, _ in found if isinstance(module, nn.Linear)]
-    return linear[-1] if linear else None
+    return tuple(linear[-1:])
 
 
 def _layer(
-    name: str, module: nn.Module, weight: nn.Parameter, index: int, depth: int, head: str | None
+    name: str,
+    module: nn.Module,
+    weight: nn.Parameter,
+    index: int,
+    depth: int,
+    heads: tuple[str, ...],
 ) -> Layer:
     shape = tuple(weight.shape)
     packed = name.rpartition(".")[2] == "qkv" and shape[0] == 3 * shape[1]
     role: Role = "body"
-    if name == head:
+    if name in heads:
         role = "head"
     elif packed:
         role = "qkv"

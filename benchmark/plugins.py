@@ -154,12 +154,20 @@ class Registry(Generic[M]):
         call = spelling.parse_call(self.canonical(text))
         return self.get(call.name), dict(call.keywords)
 
+    def forget(self, module: str) -> None:
+        """Drop the methods that were defined in a module."""
+        self._methods = {
+            name: method
+            for name, method in self._methods.items()
+            if method.function.__module__ != module
+        }
+
     def _load(self) -> None:
         if not self._complete:
-            self._complete = True
             package = importlib.import_module(self._package)
             for module in pkgutil.iter_modules(package.__path__):
                 importlib.import_module(f"{self._package}.{module.name}")
+            self._complete = True
 
 
 initializers: Registry[Initializer] = Registry("initializer", "benchmark.initializers")
@@ -172,7 +180,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def initializer(
     name: str, *, summary: str, paper: str = "", **declared: Any
 ) -> Callable[[Function], Function]:
-    """Enter the decorated function as an initializer; `declared` are the fields of `Initializer`."""
+    """Enter the decorated function as an initializer; `declared` are fields of `Initializer`."""
 
     def enter(function: Function) -> Function:
         initializers.add(Initializer(name, function, summary, paper, **declared))
@@ -227,18 +235,31 @@ def find_plugin(file_or_module: str) -> Plugin:
     Raises UsageError where there is none.
     """
     path = Path(file_or_module)
-    name = f"initbench_plugin_{path.stem}"
+    # Files of one name in different folders are different modules.
+    folder = hashlib.sha256(str(path.resolve().parent).encode()).hexdigest()[:8]
+    name = f"initbench_plugin_{path.stem}_{folder}"
     if path.suffix != ".py":
-        spec = importlib.util.find_spec(file_or_module) if "/" not in file_or_module else None
-        if spec is None or not spec.origin:
-            raise UsageError(
-                f"no plugin {file_or_module!r}: neither a .py file nor an importable module"
-            )
-        path, name = Path(spec.origin), file_or_module
+        path, name = _module_path(file_or_module), file_or_module
     try:
         return Plugin(name, path.read_text(encoding="utf-8"), str(path))
-    except OSError as error:
-        raise UsageError(f"cannot read the plugin {file_or_module!r}: {error.strerror}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
+        raise UsageError(f"cannot read the plugin {file_or_module!r}: {reason}") from error
+
+
+def _module_path(name: str) -> Path:
+    try:
+        spec = importlib.util.find_spec(name) if "/" not in name else None
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or not spec.origin:
+        raise UsageError(f"no plugin {name!r}: neither a .py file nor an importable module")
+    if spec.submodule_search_locations is not None:
+        raise UsageError(
+            f"the plugin {name!r} is a package, and one file is one plugin: name the module"
+            f" that holds the methods, as in {name}.my_methods"
+        )
+    return Path(spec.origin)
 
 
 def install_plugin(plugin: Plugin) -> None:
@@ -249,6 +270,7 @@ def install_plugin(plugin: Plugin) -> None:
     """
     if _loaded.get(plugin.module) == plugin:
         return
+    _uninstall(plugin.module)
     module = types.ModuleType(plugin.module)
     module.__file__ = plugin.path
     lines = plugin.source.splitlines(True)
@@ -258,12 +280,19 @@ def install_plugin(plugin: Plugin) -> None:
     try:
         exec(compile(plugin.source, plugin.path, "exec"), module.__dict__)  # noqa: S102
     except Exception as error:
-        del sys.modules[plugin.module], _loaded[plugin.module]
+        _uninstall(plugin.module)
         if isinstance(error, UsageError):
             raise
         raise UsageError(
             f"the plugin {plugin.path} failed:\n{plugin_traceback(error, plugin.path)}"
         ) from error
+
+
+def _uninstall(module: str) -> None:
+    for registry in (initializers, rewirings, datasets):
+        registry.forget(module)
+    sys.modules.pop(module, None)
+    _loaded.pop(module, None)
 
 
 def plugin_traceback(error: BaseException, path: str) -> str:

@@ -66,7 +66,8 @@ def findings_of(error: ValidationError, data: Any, model: type[BaseModel]) -> li
             found.append((tuple(each["loc"]), "is missing"))
         elif each["type"] == "extra_forbidden":
             found.append((path, unknown_name("key", str(path[-1]), known_keys(model, path[:-1]))))
-        else:
+        # pydantic counts only the entries that are right; the wrong ones are findings of their own.
+        elif not (each["type"] == "too_short" and each["input"]):
             alternatives.setdefault(path, []).append(each)
     return found + [(path, _wrong_value(errors)) for path, errors in alternatives.items()]
 

@@ -95,9 +95,7 @@ def spell(value: Any) -> str:
     return str(value)
 
 
-def canonical_call(
-    call: Call, parameters: Mapping[str, inspect.Parameter], kind: str
-) -> Call:
+def canonical_call(call: Call, parameters: Mapping[str, inspect.Parameter], kind: str) -> Call:
     """Return the one spelling of `call`: named, in signature order, defaults left out.
 
     Raises UsageError for an unknown parameter or a value of another type than the default's.
@@ -131,9 +129,7 @@ def _as_default(value: Any, default: Any, where: str) -> Any:
         return float(value)
     untyped = default is None or default is inspect.Parameter.empty
     if not untyped and type(value) is not type(default):
-        raise UsageError(
-            f"{where} takes a value like {spell(default)}, not {spell(value)!r}"
-        )
+        raise UsageError(f"{where} takes a value like {spell(default)}, not {spell(value)!r}")
     return value
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from benchmark import spelling
 from benchmark.errors import UsageError
@@ -17,9 +18,10 @@ class Treatment:
     rewiring: str = "none"
 
     def __str__(self) -> str:
-        return self.initializer if self.rewiring == "none" else f"{self.initializer}+{self.rewiring}"
+        rewired = f"{self.initializer}+{self.rewiring}"
+        return self.initializer if self.rewiring == "none" else rewired
 
-    @property
+    @cached_property
     def content(self) -> dict[str, object]:
         """What of the treatment decides a trial's outcome: its names and its plugins' source."""
         methods = (initializers.resolve(self.initializer)[0], rewirings.resolve(self.rewiring)[0])

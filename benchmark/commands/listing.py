@@ -53,7 +53,7 @@ def _rows(kind: str, pattern: str) -> Iterator[Row]:
     else:
         from timm.optim import get_optimizer_info, list_optimizers
 
-        for name in list_optimizers(pattern):
+        for name in map(str, list_optimizers(pattern)):
             yield name, get_optimizer_info(name).description, "timm.optim"
 
 

@@ -51,9 +51,7 @@ def status(folder: str) -> int:
     return FAILED if failures and not missing else 0
 
 
-def _show_cells(
-    manifest: Mapping[str, Any], found: Mapping[str, Record], console: Console
-) -> None:
+def _show_cells(manifest: Mapping[str, Any], found: Mapping[str, Record], console: Console) -> None:
     totals: Counter[int] = Counter()
     done: Counter[int] = Counter()
     for trial, cell, *_ in manifest["trials"]:
@@ -65,7 +63,7 @@ def _show_cells(
     for index, cell in enumerate(manifest["cells"]):
         name = f"{cell['dataset']} / {cell['architecture']} / {cell['recipe']}"
         table.add_row(name, f"{done[index]}/{totals[index]}")
-    console.print(table, highlight=False, markup=False)
+    console.print(table, highlight=False)
 
 
 def board(sources: Sequence[str], out: str | None) -> None:

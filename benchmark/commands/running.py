@@ -11,6 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.table import Table
 
 from benchmark.errors import INTERRUPTED, TERMINATED, UsageError
 
@@ -62,16 +63,23 @@ def dry_run(config: Path, changes: Sequence[str], plugins: Sequence[str]) -> Non
 
     grid, _ = load_grid(config, changes, plugins)
     console = Console()
+    table = Table(box=None, pad_edge=False)
+    table.add_column("cell", overflow="fold")
+    for heading in ("M parameters", "batch", "s", "MiB"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for cell in grid.cells:
-        found = try_cell(cell, grid.config.execution.device)
-        console.print(
-            f"{cell}: {found.parameters / 1e6:.2f} M parameters, a batch of {found.batch_size}"
-            f" in {found.step_seconds[0]:.2f} s, about {found.memory / 2**20:,.0f} MiB",
-            highlight=False,
+        with console.status(f"trying {cell}"):
+            found = try_cell(cell, grid.config.execution.device)
+        table.add_row(
+            str(cell),
+            f"{found.parameters / 1e6:.2f}",
+            str(found.batch_size),
+            f"{found.step_seconds[0]:.2f}",
+            f"{found.memory / 2**20:,.0f}",
         )
+    console.print(table, highlight=False)
     console.print(
-        f"{len(grid.cells)} cells, {len(grid.treatments)} treatments and {len(grid.trials)} trials"
-        " would be trained; nothing was.",
+        f"Every cell took a batch. {len(grid.trials)} trials would be trained; nothing was.",
         highlight=False,
     )
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import math
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -61,10 +63,10 @@ def read_idx(folder: Path, name: str, dimensions: int) -> np.ndarray:
         raise UsageError(f"{folder} lacks the file {name} (or {name}.gz)")
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise UsageError(f"{path} is corrupt: {error}; get it anew") from error
     header = 4 + 4 * dimensions
-    shape = tuple(np.frombuffer(data[4:header], dtype=">u4").tolist())
-    if data[:4] != bytes([0, 0, 8, dimensions]) or len(data) != header + np.prod(shape):
+    shape = tuple(int.from_bytes(data[at : at + 4], "big") for at in range(4, header, 4))
+    if data[:4] != bytes([0, 0, 8, dimensions]) or len(data) != header + math.prod(shape):
         raise UsageError(f"{path} is corrupt: not a whole IDX file of bytes; get it anew")
     return np.frombuffer(data, dtype=np.uint8, offset=header).reshape(shape).copy()

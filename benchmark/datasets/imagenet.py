@@ -47,7 +47,7 @@ def image_folders(name: str, data_dir: Path | None, classes: int | None) -> Imag
     """
     if data_dir is None or not (data_dir / "train").is_dir() or not (data_dir / "val").is_dir():
         root = data_dir or Path("data_dir")
-        remedy = "Write data_dir: FOLDER in the config, with FOLDER/train/CLASS and FOLDER/val/CLASS"
+        remedy = "Write data_dir: FOLDER in the config; it holds train/CLASS and val/CLASS"
         raise missing_data(name, [root / "train", root / "val"], remedy)
     train, train_classes = _list(data_dir / "train")
     test, test_classes = _list(data_dir / "val")

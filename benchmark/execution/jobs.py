@@ -72,7 +72,8 @@ Event = Started | Finished
 class Executor(Protocol):
     """Where cohorts are trained: `workers` at a time."""
 
-    workers: int
+    @property
+    def workers(self) -> int: ...
 
     def check(self, cells: Sequence[Cell]) -> list[str]:
         """Return what keeps any of these cells from being trained; nothing is trained."""

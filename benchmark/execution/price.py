@@ -50,15 +50,17 @@ class Price:
     @property
     def device_seconds(self) -> tuple[float, float, float]:
         """Expected, lowest and highest sum of training seconds over the missing trials."""
-        return tuple(  # type: ignore[return-value]
-            sum(getattr(cell, bound) * cell.missing for cell in self.cells)
-            for bound in ("seconds", "low", "high")
+        return (
+            sum(cell.seconds * cell.missing for cell in self.cells),
+            sum(cell.low * cell.missing for cell in self.cells),
+            sum(cell.high * cell.missing for cell in self.cells),
         )
 
     @property
     def wall_seconds(self) -> tuple[float, float, float]:
         """The same divided among the workers; starting them is not in it."""
-        return tuple(seconds / self.workers for seconds in self.device_seconds)  # type: ignore[return-value]
+        expected, low, high = self.device_seconds
+        return expected / self.workers, low / self.workers, high / self.workers
 
     def to_dict(self) -> dict[str, Any]:
         """Return the price as plain data, seconds and bytes."""

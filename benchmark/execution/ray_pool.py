@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from benchmark.errors import UsageError
 from benchmark.execution.jobs import (
     Event,
-    Finished,
     Job,
     Outcome,
     Settings,
@@ -87,11 +86,13 @@ class RayExecutor:
         workers_per_node: int | None = None,
         gpus_per_worker: float = 1.0,
         time_limit: float | None = None,
+        actor_class: type = WorkerActor,
     ) -> None:
         self._settings = settings
         self._workers_per_node = workers_per_node
         self._gpus_per_worker = gpus_per_worker
         self._time_limit = time_limit
+        self._actor_class = actor_class
         self._ray = _connect(address, workers_per_node)
         self._idle: list[Any] = []
         self._warming: dict[Any, Any] = {}
@@ -99,7 +100,6 @@ class RayExecutor:
         self._node_of: dict[Any, str] = {}
         self._failed_starts: Counter[str] = Counter()
         self._start_error = ""
-        self.notes: list[str] = []
         self._fill()
 
     @property
@@ -225,7 +225,7 @@ class RayExecutor:
 
         gpus = self._gpus_per_worker if self._on_gpu(node) else 0
         actor = (
-            self._ray.remote(WorkerActor)
+            self._ray.remote(self._actor_class)
             .options(
                 num_cpus=self._settings.threads,
                 num_gpus=gpus,
@@ -282,7 +282,7 @@ def _connect(address: str | None, workers: int | None) -> Any:
         import ray
         from ray._private import worker
     except ImportError as error:
-        raise UsageError("ray is not installed: pip install ray, or run --executor inline") from error
+        raise UsageError("ray is not installed; pip install ray, or --executor inline") from error
     # Ray writes "A worker died" to stdout whatever log_to_driver says; only this holds it back.
     worker._worker_logs_enabled = False
     where = address or ("auto" if os.environ.get("RAY_ADDRESS") else "local")

@@ -18,7 +18,7 @@ from benchmark import plugins
 from benchmark.errors import UsageError
 from benchmark.execution.jobs import Outcome, Settings
 from benchmark.execution.provenance import provenance
-from benchmark.training.cohort import CohortOutOfMemory, train_cohort
+from benchmark.training.cohort import CohortMemoryError, train_cohort
 from benchmark.training.data import CellData, prepare
 from benchmark.training.device import choose_device, is_out_of_memory
 from benchmark.training.probe import image_size_of, probe
@@ -60,7 +60,7 @@ class Worker:
             )
             records = train_cohort(cohort, data, self._device, self._provenance)
         except Exception as error:
-            if isinstance(error, CohortOutOfMemory) or is_out_of_memory(error):
+            if isinstance(error, CohortMemoryError) or is_out_of_memory(error):
                 if self._device.type == "cuda":
                     torch.cuda.empty_cache()
                 return Outcome(failure="out_of_memory", message=str(error))

@@ -22,9 +22,10 @@ def orthogonal(
 ) -> None:
     """Fill each block of the matrix [out, in] with a Haar-random semi-orthogonal matrix.
 
-    A packed qkv is three blocks, a grouped convolution one block a group. The QR decomposition is
-    made unique by a positive diagonal of R, without which its Q is not Haar. Computed in float64
-    on the CPU, so that the float32 result is orthogonal to rounding. Saxe et al. 2014.
+    A packed qkv is three blocks; a grouped convolution is one matrix over all its groups, as in
+    `torch.nn.init.orthogonal_`. The QR decomposition is made unique by a positive diagonal of R,
+    without which its Q is not Haar. Computed in float64 on the CPU, so that the float32 result is
+    orthogonal to rounding. Saxe et al. 2014.
     """
     import torch
 

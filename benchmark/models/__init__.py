@@ -38,7 +38,7 @@ def expand(text: str) -> list[str]:
     """
     import timm
 
-    if set(text) & set("*?["):
+    if "(" not in text and set(text) & set("*?["):
         if found := names(text):
             return found
         raise UsageError(f"no architecture matches {text!r}; see 'initbench list architectures'")
@@ -73,6 +73,8 @@ def build(
     import timm
     import torch
 
+    from benchmark.training.device import is_out_of_memory
+
     _register_own_models()
     call = spelling.parse_call(architecture)
     arguments = dict(call.keywords)
@@ -80,13 +82,15 @@ def build(
     if config and config.fixed_input_size:
         arguments.setdefault("img_size", image_size)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(seed, "build"))
+        torch.default_generator.manual_seed(derive(seed, "build"))
         try:
             return timm.create_model(
                 call.name, pretrained=False, in_chans=channels, num_classes=classes, **arguments
             )
-        except (TypeError, AssertionError, ValueError) as error:
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
             raise UsageError(
                 f"cannot build {architecture} for {channels} x {image_size} x {image_size} images"
-                f" and {classes} classes: {error or type(error).__name__}"
+                f" and {classes} classes: {str(error) or type(error).__name__}"
             ) from error

@@ -31,7 +31,8 @@ class PlainCNN(nn.Module):
         super().__init__()
         self.num_classes = num_classes
         self.num_features = widths[-1]
-        stages, channels = [], in_chans
+        stages: list[nn.Module] = []
+        channels = in_chans
         for width in widths:
             layers: list[nn.Module] = [] if not stages else [nn.MaxPool2d(2)]
             for _ in range(depth):

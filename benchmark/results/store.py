@@ -121,7 +121,7 @@ def read_store(folder: str) -> Store:
 
 
 def running_driver(folder: str) -> str | None:
-    """Return which driver is writing to a local results folder now ("process 12 on host"), if any."""
+    """Return which driver is writing to a local folder now ("process 12 on host"), if any."""
     filesystem, path = fsspec.core.url_to_fs(folder)
     lock = f"{path.rstrip('/')}/{LOCK}"
     if "file" not in _protocols(filesystem) or not os.path.exists(lock):

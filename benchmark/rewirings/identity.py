@@ -10,6 +10,12 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-@rewiring("none", summary="weights stay in place", permutes=True, deterministic=True)
+@rewiring(
+    "none",
+    summary="weights stay in place",
+    paper="control arm",
+    permutes=True,
+    deterministic=True,
+)
 def none(matrix: np.ndarray, rng: np.random.Generator) -> None:
     """Leave the matrix as it is."""

@@ -7,6 +7,7 @@ the column sums even out; then the same for the rows of the result. Weights only
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -35,8 +36,9 @@ def pa(matrix: np.ndarray, rng: np.random.Generator, offset: float = 1.0) -> Non
     """Balance the column sums, then the row sums, of the matrix [out, in], in place.
 
     `offset` is what the published algorithm adds to every attachment probability before it
-    normalises; it makes the effect depend on the scale of the weights. The same distribution as
-    `pa_reference`, drawn another way. Raises UsageError for an offset that is not positive.
+    normalises; it makes the effect depend on the scale of the weights. Each pass has the same
+    distribution as in `pa_reference`, drawn another way, and the passes are independent.
+    Raises UsageError for an offset that is not positive and finite.
     """
     _balance_columns(matrix, rng, offset, _exponential_race)
     _balance_columns(matrix.T, rng, offset, _exponential_race)
@@ -45,11 +47,11 @@ def pa(matrix: np.ndarray, rng: np.random.Generator, offset: float = 1.0) -> Non
 def _balance_columns(
     matrix: np.ndarray, rng: np.random.Generator, offset: float, draw: Draw
 ) -> None:
-    """Permute each row but the first within itself: the k-th drawn column gets its k-th smallest."""
-    if not offset > 0:
-        raise UsageError(f"pa(offset={offset}): the offset must be positive")
+    """Permute each row but the first in itself: the k-th drawn column gets its k-th smallest."""
+    if not 0 < offset < np.inf:
+        raise UsageError(f"pa(offset={offset}): the offset must be positive and finite")
     strength = np.zeros(matrix.shape[1], dtype=np.float64)
-    for previous, row in zip(matrix, matrix[1:], strict=False):
+    for previous, row in itertools.pairwise(matrix):
         strength += previous
         attachment = strength + abs(strength.min()) + offset
         columns = draw(rng, attachment)

@@ -10,7 +10,12 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-@rewiring("shuffle", summary="all entries of the layer shuffled (control arm)", permutes=True)
+@rewiring(
+    "shuffle",
+    summary="all entries of the layer shuffled: structure goes, values stay",
+    paper="control arm",
+    permutes=True,
+)
 def shuffle(matrix: np.ndarray, rng: np.random.Generator) -> None:
     """Permute all entries of the matrix [out, in] uniformly at random, in place."""
     matrix[...] = rng.permutation(matrix.ravel()).reshape(matrix.shape)

@@ -26,9 +26,7 @@ class Draws:
     padding: int
 
 
-def draw(
-    count: int, kinds: Sequence[str], image_size: int, data_seed: int, epoch: int
-) -> Draws:
+def draw(count: int, kinds: Sequence[str], image_size: int, data_seed: int, epoch: int) -> Draws:
     """Draw flips (probability 1/2) and shifts (up to an eighth of the side) for `count` images."""
     padding = max(image_size // 8, 1)
     flips = shifts = None

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from benchmark.grid import Cohort
 
 
-class CohortOutOfMemory(Exception):
+class CohortMemoryError(Exception):
     """The cohort does not fit into memory; a smaller one may."""
 
 
@@ -36,7 +36,7 @@ def train_cohort(
     Whatever a trial does wrong - it diverges, its model raises - becomes its record, and the
     others go on. `on_epoch` is called with each finished epoch. torch's global random state is
     left as it was.
-    Raises CohortOutOfMemory.
+    Raises CohortMemoryError.
     """
     recipe = cohort.cell.recipe
     records: dict[str, Record] = {}
@@ -87,7 +87,7 @@ def _errors_recorded(
         yield
     except Exception as error:
         if is_out_of_memory(error):
-            raise CohortOutOfMemory(str(error)) from error
+            raise CohortMemoryError(str(error)) from error
         records[trial.id] = Record.of(
             trial, "error", message=traceback.format_exc().rstrip(), provenance=provenance
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -52,7 +53,7 @@ class FilePixels:
         loader = DataLoader(
             self._files,
             batch_sampler=[indices.tolist() for indices in batches],
-            num_workers=LOADER_WORKERS,
+            num_workers=min(LOADER_WORKERS, os.cpu_count() or 1),
             pin_memory=self._device.type == "cuda",
             # Without a generator of its own the loader would draw from torch's global one.
             generator=torch.Generator().manual_seed(0),
@@ -76,7 +77,7 @@ class _Files(Dataset[torch.Tensor]):
         try:
             with Image.open(path) as image:
                 return pil_to_tensor(self._transform(image.convert("RGB")))
-        except OSError as error:
+        except Exception as error:  # A decoder's own: ValueError, a bomb's, a SyntaxError.
             raise OSError(f"cannot decode the image {path}: {error}") from error
 
 
@@ -118,8 +119,9 @@ class CellData:
         for number, (indices, pixels) in enumerate(
             zip(batches, self.train.pixels.stream(batches), strict=True)
         ):
-            yield self._normalise(augment(pixels, draws, number * size)), self._labels(
-                self.train, indices
+            yield (
+                self._normalise(augment(pixels, draws, number * size)),
+                self._labels(self.train, indices),
             )
 
     def evaluation_batches(self, split: Split) -> Iterator[Batch]:
@@ -196,4 +198,3 @@ def _fits(pixels: torch.Tensor, device: torch.device) -> bool:
         return True
     free, _ = torch.cuda.mem_get_info(device)
     return pixels.numel() < free // 4
-

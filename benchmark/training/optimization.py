@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING
 
-from timm.optim import create_optimizer_v2, get_optimizer_info
+from timm.optim import create_optimizer_v2, get_optimizer_class
 from timm.scheduler import create_scheduler_v2
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ def make_optimizer(model: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimi
     One that has a fused implementation uses it, which costs a fifth of a loop over parameters.
     """
     arguments = dict(recipe.optimizer_args)
-    implementations = inspect.signature(get_optimizer_info(recipe.optimizer).opt_class).parameters
+    optimizer_class = get_optimizer_class(recipe.optimizer, bind_defaults=False)
+    implementations = inspect.signature(optimizer_class).parameters
     if "fused" in implementations and not {"fused", "foreach"} & set(arguments):
         arguments["fused"] = True
     return create_optimizer_v2(
@@ -41,7 +42,7 @@ def make_schedule(
     arguments = dict(recipe.schedule_args)
     name = recipe.schedule
     if name == "constant":
-        # A step schedule whose first step lies behind the end: timm has no constant one with warm-up.
+        # timm has no constant schedule with warm-up: a step schedule whose first step never comes.
         name, arguments = "step", {**arguments, "decay_epochs": recipe.epochs + 1}
     schedule, _ = create_scheduler_v2(
         optimizer,

@@ -11,7 +11,6 @@ from torch.nn import functional
 
 from benchmark import models
 from benchmark.initialization import Report, initialize
-from benchmark.recipe import Recipe
 from benchmark.seeds import derive
 from benchmark.training.data import CellData
 from benchmark.training.device import autocast
@@ -126,17 +125,18 @@ class Replica:
     def record(self, data: CellData, provenance: dict[str, Any]) -> Record:
         """Close the trial, whose test images have been evaluated if it is active.
 
-        `diverged` is a training loss that was not finite, or whose mean over the last epoch lies
-        above that of an untrained guess, the logarithm of the number of classes.
+        `diverged` is a training loss that was not finite, or a loss that ends above that of an
+        untrained guess, the logarithm of the number of classes: both the mean training loss of
+        the last epoch and the validation loss after it.
         """
         test_loss, accuracy = self._evaluation.take() if self.active else (None, None)
-        last = self.curves["train_loss"][-1]
+        last = min(self.curves["train_loss"][-1], self.curves["validation_loss"][-1])
         status: Status = "ok"
         if not self.active or last > self._untrained_loss:
             status = "diverged"
             self.message = self.message or (
-                f"the training loss ended at {last:.4g}, above {self._untrained_loss:.4g}, that of"
-                " an untrained guess"
+                f"training and validation loss ended at {last:.4g} or more, above"
+                f" {self._untrained_loss:.4g}, that of an untrained guess"
             )
         validation = self.curves["validation_accuracy"]
         return Record.of(

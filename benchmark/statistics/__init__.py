@@ -1,0 +1,74 @@
+"""Paired comparisons, ranking, contrasts and planning from a tidy table of trials.
+
+Pure functions of a table with one row per trial; importing this loads NumPy and nothing heavier.
+"""
+
+from benchmark.statistics.analysis import analyse
+from benchmark.statistics.association import Association, CellAssociation, Point, associate
+from benchmark.statistics.contrasts import Contrast, ContrastFamily, contrast_families
+from benchmark.statistics.early import (
+    EarlyTraining,
+    EpochsToTarget,
+    Race,
+    early_training,
+    epochs_to_target,
+)
+from benchmark.statistics.planning import (
+    CellPlan,
+    PilotPlan,
+    Plan,
+    Tier,
+    plan,
+    plan_from_pilot,
+)
+from benchmark.statistics.results import (
+    Analysis,
+    Arm,
+    Comparison,
+    Failures,
+    Headline,
+    Interval,
+    Reason,
+    Unranked,
+    Variance,
+    plain,
+)
+from benchmark.statistics.table import TableError, validate
+from benchmark.statistics.trials import Trials, arrange, split_treatment
+
+__all__ = [
+    "Analysis",
+    "Arm",
+    "Association",
+    "CellAssociation",
+    "CellPlan",
+    "Comparison",
+    "Contrast",
+    "ContrastFamily",
+    "EarlyTraining",
+    "EpochsToTarget",
+    "Failures",
+    "Headline",
+    "Interval",
+    "PilotPlan",
+    "Plan",
+    "Point",
+    "Race",
+    "Reason",
+    "TableError",
+    "Tier",
+    "Trials",
+    "Unranked",
+    "Variance",
+    "analyse",
+    "arrange",
+    "associate",
+    "contrast_families",
+    "early_training",
+    "epochs_to_target",
+    "plain",
+    "plan",
+    "plan_from_pilot",
+    "split_treatment",
+    "validate",
+]

@@ -1,0 +1,173 @@
+"""Does a training-free measure, such as the strength variance, go with the result of training?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy
+
+from benchmark.statistics.paired import mean_and_sd
+from benchmark.statistics.trials import DIVERGED, OK, Cell, Floats, Trials, arrange
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEAST_TREATMENTS = 5
+LEAST_CELLS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A treatment's means in one cell, over its ok runs that have the measure."""
+
+    treatment: str
+    measure: float
+    outcome: float
+
+
+@dataclass(frozen=True, slots=True)
+class CellAssociation:
+    """Spearman's rank correlation in one cell over the treatments' means; above 0: both rise.
+
+    None, with a `reason`, where it says nothing. `rho_trials` is over all `n_trials` single runs,
+    a description without interval: runs of one treatment are no independent evidence.
+    `n_diverged` runs have no result and are left out.
+    """
+
+    cell: Cell
+    points: tuple[Point, ...]
+    rho: float | None
+    reason: str | None
+    n_trials: int
+    rho_trials: float | None
+    n_diverged: int
+
+
+@dataclass(frozen=True, slots=True)
+class Association:
+    """The rank correlation averaged over cells, with the wider of two 95 % intervals.
+
+    `over` says what the interval generalises over: other `treatments` or other `cells`. Without a
+    usable cell the numbers are None and `reason` says why.
+    """
+
+    measure: str
+    outcome: str
+    per_cell: tuple[CellAssociation, ...]
+    n_cells: int
+    rho: float | None
+    low: float | None
+    high: float | None
+    over: str | None
+    rho_trials: float | None
+    reason: str | None
+
+
+def associate(
+    table: pd.DataFrame | Trials,
+    measure: str = "strength_variance_after",
+    outcome: str = "accuracy",
+    cells: Iterable[Sequence[str]] | None = None,
+) -> Association:
+    """Correlate a measure of the untrained network with a result, by ranks, within cells.
+
+    In each cell Spearman's rho is over treatments, each by the means of its ok runs that have the
+    measure; cells with fewer than 5 such treatments, or where either mean never varies, are left
+    out with a reason. Over cells the Fisher transforms are averaged, each cell once; a perfect
+    rho counts as half a step below 1, a step being that of the least change of two ranks.
+
+    Two intervals, the wider shown. Treatments: the standard error of Bonett and Wright (2000),
+    sqrt((1 + rho^2/2) / (treatments - 3)), averaged over cells instead of divided by their root,
+    since the same treatments come back in every cell. Cells, from 3 on: the t-interval of the
+    transforms. An arranged table must carry the measure among its columns. Raises TableError.
+    """
+    if not isinstance(table, Trials):
+        table = arrange(table, outcome, n_column=None, columns=[measure])
+    trials = table if cells is None else table.on(cells)
+    per_cell = tuple(
+        _in_cell(trials, k, trials.columns[measure][k]) for k in range(len(trials.cells))
+    )
+    used = [(found.rho, len(found.points)) for found in per_cell if found.rho is not None]
+    described = [
+        (found.rho_trials, found.n_trials) for found in per_cell if found.rho_trials is not None
+    ]
+    rho, low, high, over = _over_cells(used) if used else (None, None, None, None)
+    return Association(
+        measure=measure,
+        outcome=trials.outcome_name,
+        per_cell=per_cell,
+        n_cells=len(used),
+        rho=rho,
+        low=low,
+        high=high,
+        over=over,
+        rho_trials=float(np.tanh(np.mean(_fisher(described)))) if described else None,
+        reason=None if used else "; ".join(sorted({str(found.reason) for found in per_cell})),
+    )
+
+
+def _in_cell(trials: Trials, k: int, measure: Floats) -> CellAssociation:
+    usable = (trials.status[k] == OK) & ~np.isnan(measure)
+    outcome = trials.outcome[k]
+    present = np.flatnonzero(usable.any(axis=-1))
+    means = [mean_and_sd(values[present], usable[present])[0] for values in (measure, outcome)]
+    rho, reason = None, None
+    if len(present) < LEAST_TREATMENTS:
+        reason = f"fewer than {LEAST_TREATMENTS} treatments"
+    elif (rho := spearman(*means)) is None:
+        constant = "measure" if np.ptp(_settled(means[0])) == 0 else "result"
+        reason = f"the {constant} is the same for all treatments"
+    return CellAssociation(
+        cell=trials.cells[k],
+        points=tuple(
+            Point(trials.treatments[i], float(x), float(y))
+            for i, x, y in zip(present, *means, strict=True)
+        ),
+        rho=rho,
+        reason=reason,
+        n_trials=int(usable.sum()),
+        rho_trials=spearman(measure[usable], outcome[usable]) if usable.sum() > 3 else None,
+        n_diverged=int((trials.status[k] == DIVERGED).sum()),
+    )
+
+
+def spearman(x: Floats, y: Floats) -> float | None:
+    """Spearman's rank correlation with tied ranks averaged; None if either never varies."""
+    import pandas as pd
+
+    x, y = _settled(x), _settled(y)
+    if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return None
+    ranks = pd.DataFrame({"x": x, "y": y}).rank().to_numpy()
+    return float(np.clip(np.corrcoef(ranks.T)[0, 1], -1.0, 1.0))
+
+
+def _settled(values: Floats) -> Floats:
+    """The values in units of 1e-12 of the largest, so that rounding noise of a mean ties."""
+    largest = np.abs(values).max(initial=0.0)
+    return np.rint(values / (largest * 1e-12)) if largest > 0 else values
+
+
+def _fisher(found: Sequence[tuple[float, int]]) -> Floats:
+    """The Fisher transforms of (rho, n), a perfect rho pulled to half a step below 1."""
+    rho, n = np.array(found, dtype=np.float64).T
+    most = 1 - 6 / (n**3 - n)
+    return np.arctanh(np.clip(rho, -most, most))
+
+
+def _over_cells(found: Sequence[tuple[float, int]]) -> tuple[float, float, float, str]:
+    z = _fisher(found)
+    rho, n = np.array(found, dtype=np.float64).T
+    reach = float(scipy.special.ndtri(0.975) * np.sqrt((1 + rho**2 / 2) / (n - 3)).mean())
+    over = "treatments"
+    if len(z) >= LEAST_CELLS:
+        quantile = scipy.special.stdtrit(len(z) - 1, 0.975)
+        of_cells = float(quantile * z.std(ddof=1) / np.sqrt(len(z)))
+        if of_cells > reach:
+            reach, over = of_cells, "cells"
+    centre = float(z.mean())
+    rho_over, low, high = np.tanh([centre, centre - reach, centre + reach]).tolist()
+    return rho_over, low, high, over

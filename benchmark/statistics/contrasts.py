@@ -1,0 +1,249 @@
+"""Questions beside the baseline's: what a rewiring adds, whether balance matters, named pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmark.errors import unknown_name
+from benchmark.statistics.analysis import check_arguments, comparisons
+from benchmark.statistics.failures import count_failures, failure_rows
+from benchmark.statistics.paired import Pairs, pair, pool
+from benchmark.statistics.ranking import headlines, holm, lacking
+from benchmark.statistics.results import Comparison, Failures, Headline, Reason, Unranked, plain
+from benchmark.statistics.table import TableError
+from benchmark.statistics.trials import ABSENT, Trials, arrange
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REWIRING = "rewiring against none"
+REWIRING_POOLED = "rewiring against none, pooled"
+BALANCE = "pa against shuffle"
+BALANCE_POOLED = "pa against shuffle, pooled"
+NAMED = "named"
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """One arm against another; `reference` takes the place of the baseline.
+
+    In a pooled contrast `treatment` and `reference` are rewirings, `initializers` those averaged
+    over and `left_out` those that lack a cell, with reasons; otherwise both are treatments.
+    `headline` is None where the contrast lacks a cell: then `reasons` says which.
+    """
+
+    treatment: str
+    reference: str
+    initializers: tuple[str, ...]
+    left_out: tuple[Unranked, ...]
+    headline: Headline | None
+    reasons: tuple[Reason, ...]
+    comparisons: tuple[Comparison, ...]
+    failures: Failures
+    reference_failures: Failures
+
+
+@dataclass(frozen=True, slots=True)
+class ContrastFamily:
+    """Contrasts that answer one question and share the price of asking it `family` times."""
+
+    name: str
+    family: int
+    margin: float
+    target: float
+    contrasts: tuple[Contrast, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain JSON values."""
+        plain_self: dict[str, Any] = plain(self)
+        return plain_self
+
+
+@dataclass(frozen=True)
+class _Question:
+    """Pairs of arms by their places: one pair, or one per initializer to be pooled."""
+
+    treatment: str
+    reference: str
+    pairs: tuple[tuple[int, int], ...]
+    initializers: tuple[str, ...]
+    pooled: bool
+
+
+def contrast_families(
+    table: pd.DataFrame | Trials,
+    named: Iterable[tuple[str, str]] = (),
+    families: Mapping[str, int] | None = None,
+    margin: float = 0.05,
+    target: float = 0.005,
+    cells: Iterable[Sequence[str]] | None = None,
+    outcome: str = "accuracy",
+    n_column: str = "n_test",
+) -> tuple[ContrastFamily, ...]:
+    """Every contrast family that the table's treatments allow, the ones without contrasts left out.
+
+    The families: each rewiring against `none` of the same initializer, and the same pooled over
+    initializers; each `pa` against each `shuffle` of the same initializer, and pooled; the `named`
+    pairs (A, B), A against B. `families` fixes a family's size by its name (default: its number of
+    contrasts in the table). Initializer and rewiring come from columns of these names, else from
+    the treatment's name. A contrast is over the declared `cells`, else over those in which its
+    reference has a row. Each unpooled contrast equals what `analyse` finds with its reference as
+    the baseline and the same family.
+
+    A pooled contrast averages, in every cell and at every seed, the log error ratios of the
+    initializers, and tests the averages: seeds are shared between initializers, so that runs of
+    one seed are no independent evidence. It uses the seeds at which every initializer has its
+    pair. An initializer with fewer than three pairs in any cell is left out of all cells, with
+    reasons, so that all cells average the same initializers.
+
+    Raises TableError for a bad table, unknown names, or a family that does not exist.
+    """
+    trials = table if isinstance(table, Trials) else arrange(table, outcome, n_column)
+    declared = None if cells is None else list(cells)
+    sizes = dict(families or {})
+    questions = _questions(trials, list(named))
+    unknown = set(sizes) - set(questions)
+    if unknown:
+        raise TableError(unknown_name("contrast family", min(unknown), questions))
+    return tuple(
+        _family(trials, name, asked, sizes.get(name, len(asked)), margin, target, declared)
+        for name, asked in questions.items()
+        if asked
+    )
+
+
+def _questions(trials: Trials, named: list[tuple[str, str]]) -> dict[str, list[_Question]]:
+    against_none = _same_initializer(trials, lambda a, b: b == "none" != a)
+    balance = _same_initializer(trials, lambda a, b: _bare(a) == "pa" and _bare(b) == "shuffle")
+    return {
+        REWIRING: _singly(trials, against_none),
+        REWIRING_POOLED: _pooled(trials, against_none),
+        BALANCE: _singly(trials, balance),
+        BALANCE_POOLED: _pooled(trials, balance),
+        NAMED: _singly(trials, [(trials.index(a), trials.index(b)) for a, b in named]),
+    }
+
+
+def _same_initializer(trials: Trials, wanted: Callable[[str, str], bool]) -> list[tuple[int, int]]:
+    parts = trials.parts
+    twice = next((part for part in parts if parts.count(part) > 1), None)
+    if twice:
+        spellings = [trials.treatments[i] for i, part in enumerate(parts) if part == twice]
+        raise TableError(
+            f"{' and '.join(map(repr, spellings))} are the same initializer and rewiring: "
+            "write every treatment in one spelling."
+        )
+    return [
+        (i, j)
+        for i, (initializer, rewiring) in enumerate(parts)
+        for j, (other, reference) in enumerate(parts)
+        if initializer == other and wanted(rewiring, reference)
+    ]
+
+
+def _singly(trials: Trials, pairs: list[tuple[int, int]]) -> list[_Question]:
+    return [
+        _Question(trials.treatments[i], trials.treatments[j], ((i, j),), (), pooled=False)
+        for i, j in pairs
+    ]
+
+
+def _pooled(trials: Trials, pairs: list[tuple[int, int]]) -> list[_Question]:
+    parts = trials.parts
+    grouped: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for i, j in pairs:
+        grouped.setdefault((parts[i][1], parts[j][1]), []).append((i, j))
+    return [
+        _Question(a, b, tuple(of), tuple(parts[i][0] for i, _ in of), pooled=True)
+        for (a, b), of in sorted(grouped.items())
+    ]
+
+
+def _bare(rewiring: str) -> str:
+    """A rewiring's name without its parameters."""
+    return rewiring.partition("(")[0]
+
+
+def _family(
+    trials: Trials,
+    name: str,
+    questions: list[_Question],
+    family: int,
+    margin: float,
+    target: float,
+    cells: list[Sequence[str]] | None,
+) -> ContrastFamily:
+    found = [_contrast(trials, question, family, margin, target, cells) for question in questions]
+    tested = [contrast.headline.p for contrast in found if contrast.headline]
+    adjusted = iter(holm(tested).tolist())
+    return ContrastFamily(
+        name,
+        family,
+        margin,
+        target,
+        tuple(
+            replace(contrast, headline=replace(contrast.headline, p_holm=next(adjusted)))
+            if contrast.headline
+            else contrast
+            for contrast in found
+        ),
+    )
+
+
+def _contrast(
+    trials: Trials,
+    question: _Question,
+    family: int,
+    margin: float,
+    target: float,
+    cells: list[Sequence[str]] | None,
+) -> Contrast:
+    treatments, references = zip(*question.pairs, strict=True)
+    if cells is None:
+        present = (trials.status[:, references] != ABSENT).any(axis=(1, 2))
+        cells = [cell for cell, there in zip(trials.cells, present, strict=True) if there]
+    here = trials.on(cells)
+    check_arguments(here, family, margin, target)
+    pairs = pair(here, treatments, references)
+    failures, reference_failures = _failures(here, question, pairs)
+    left_out: list[Unranked] = []
+    if question.pooled:
+        left_out = lacking(pairs, question.initializers, here.cells)
+        pairs = pool(pairs, _complete(question, left_out))
+    names = [question.treatment]
+    more = np.array([failures.diverges_more], dtype=bool)
+    found, unranked = headlines(pairs, names, here.cells, more, family, margin)
+    return Contrast(
+        treatment=question.treatment,
+        reference=question.reference,
+        initializers=tuple(question.initializers[i] for i in _complete(question, left_out)),
+        left_out=tuple(left_out),
+        headline=found[0] if found else None,
+        reasons=unranked[0].reasons if unranked else (),
+        comparisons=comparisons(pairs, names, here.cells, target),
+        failures=failures,
+        reference_failures=reference_failures,
+    )
+
+
+def _complete(question: _Question, left_out: list[Unranked]) -> list[int]:
+    """The places of the initializers that are not left out."""
+    out = {row.treatment for row in left_out}
+    return [i for i, name in enumerate(question.initializers) if name not in out]
+
+
+def _failures(trials: Trials, question: _Question, pairs: Pairs) -> tuple[Failures, ...]:
+    """Both arms' failures; a pooled contrast counts those of all its initializers."""
+    k, n = count_failures(trials)
+    arms = [list(arm) for arm in zip(*question.pairs, strict=True)]
+    return failure_rows(
+        [question.treatment, question.reference],
+        np.array([k[arm].sum() for arm in arms]),
+        np.array([n[arm].sum() for arm in arms]),
+        pool(pairs, range(len(question.pairs))) if question.pooled else pairs,
+        reference=1,
+    )

@@ -1,0 +1,67 @@
+"""What follows from a failure: infrastructure is retried, and nothing is retried for ever."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmark.execution.jobs import Finished, Job, Outcome, settle, with_attempts
+from tests.conftest import make_cohort
+
+FOUR = make_cohort(("timm", 0), ("timm", 1), ("timm", 2), ("timm", 3))
+ONE = make_cohort(("timm", 0))
+
+
+def statuses(finished: Finished) -> list[str]:
+    return [record.status for record in finished.records]
+
+
+def test_out_of_memory_halves_the_cohort_until_a_trial_is_alone() -> None:
+    finished = settle(Job(FOUR), Outcome(failure="out_of_memory"), attempts=3)
+    assert finished.records == ()
+    assert [len(job.cohort.trials) for job in finished.again] == [2, 2]
+    assert {trial for job in finished.again for trial in job.cohort.trials} == set(FOUR.trials)
+    alone = settle(Job(ONE), Outcome(failure="out_of_memory", message="full"), attempts=3)
+    assert statuses(alone) == ["out_of_memory"]
+    assert alone.records[0].message == "full"
+    assert alone.again == ()
+
+
+def test_a_lost_cohort_is_tried_again_then_each_trial_alone_then_given_up() -> None:
+    lost = Outcome(failure="lost", message="the worker died")
+    first = settle(Job(FOUR), lost, attempts=3)
+    assert [len(job.cohort.trials) for job in first.again] == [4]
+    second = settle(first.again[0], lost, attempts=3)
+    assert [len(job.cohort.trials) for job in second.again] == [1, 1, 1, 1]
+    third = settle(second.again[0], lost, attempts=3)
+    assert statuses(third) == ["lost"]
+    assert third.again == ()
+
+
+def test_a_timeout_is_tried_once_more_each_trial_alone() -> None:
+    late = Outcome(failure="timeout")
+    first = settle(Job(FOUR), late, attempts=5)
+    assert [len(job.cohort.trials) for job in first.again] == [1, 1, 1, 1]
+    assert statuses(settle(first.again[0], late, attempts=5)) == ["timeout"]
+
+
+def test_an_error_of_the_cohort_is_not_retried() -> None:
+    finished = settle(Job(FOUR), Outcome(failure="error", message="why"), attempts=3)
+    assert statuses(finished) == ["error"] * 4
+    assert finished.again == ()
+
+
+@pytest.mark.parametrize("failure", ["lost", "timeout", "out_of_memory", "error"])
+def test_every_chain_of_failures_ends_with_one_record_a_trial(failure: str) -> None:
+    queue, records = [Job(FOUR)], []
+    for _ in range(100):
+        if not queue:
+            break
+        finished = settle(queue.pop(), Outcome(failure=failure), attempts=3)  # type: ignore[arg-type]
+        records += finished.records
+        queue += finished.again
+    assert sorted(record.seed for record in records) == [0, 1, 2, 3]
+
+
+def test_records_say_which_attempt_they_come_from() -> None:
+    finished = settle(Job(ONE, attempts=2), Outcome(failure="lost"), attempts=3)
+    assert with_attempts(finished).records[0].provenance["attempt"] == 3

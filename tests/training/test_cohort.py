@@ -1,0 +1,214 @@
+"""Training one cohort: independence of replicas, divergence, errors, memory, random state."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.execution.jobs import Settings
+from benchmark.execution.worker import Worker
+from benchmark.training.replica import Replica
+from benchmark.trial import Record
+from tests.conftest import make_cell, make_cohort
+
+
+@pytest.fixture(scope="module")
+def worker() -> Worker:
+    return Worker(Settings(device="cpu"))
+
+
+def numbers(record: Record) -> tuple[object, ...]:
+    """Return what of a record must not depend on who trained beside it."""
+    curves = {name: values for name, values in record.curves.items() if name != "seconds"}
+    return record.status, record.accuracy, record.test_loss, curves, record.strength
+
+
+def test_a_trial_has_the_same_bytes_alone_and_in_any_cohort(worker: Worker) -> None:
+    pairs = [("timm", 0), ("kaiming_normal+pa", 0), ("timm", 1)]
+    together = worker.train(make_cohort(*pairs)).records
+    shuffled = worker.train(make_cohort(*reversed(pairs))).records
+    alone = [worker.train(make_cohort(pair)).records[0] for pair in pairs]
+    assert [numbers(r) for r in together] == [numbers(r) for r in alone]
+    assert [numbers(r) for r in reversed(shuffled)] == [numbers(r) for r in alone]
+
+
+def test_training_learns_and_the_record_is_complete(worker: Worker) -> None:
+    recipe = {"epochs": 6, "batch_size": 32, "augmentation": ["shift_crop"], "label_smoothing": 0.1}
+    cell = make_cell("plain_cnn(depth=1, widths=[16, 32])", **recipe)
+    (record,) = worker.train(make_cohort(("kaiming_normal", 0), cell=cell)).records
+    assert record.status == "ok"
+    assert record.accuracy is not None
+    assert record.accuracy > 0.5
+    assert record.n_test == 359
+    assert record.accuracy * record.n_test == pytest.approx(round(record.accuracy * record.n_test))
+    assert all(len(curve) == 6 for curve in record.curves.values())
+    assert record.epoch1_accuracy == record.curves["validation_accuracy"][0]
+    mean = sum(record.curves["validation_accuracy"]) / 6
+    assert record.area_under_validation_curve == pytest.approx(mean)
+    assert record.strength["before"] == record.strength["after"] > 0
+    assert record.provenance["cohort"] == {"size": 1, "place": 0}
+    assert record.provenance["threads"] == torch.get_num_threads()
+    assert Record.from_dict(json.loads(record.to_json())).trial == record.trial
+
+
+def test_rewirings_of_an_initializer_start_from_identical_base_weights(worker: Worker) -> None:
+    plain, rewired, other = worker.train(
+        make_cohort(("kaiming_normal", 3), ("kaiming_normal+pa", 3), ("kaiming_normal+pa", 4))
+    ).records
+    assert plain.strength["before"] == rewired.strength["before"]
+    assert rewired.strength["after"] < rewired.strength["before"]
+    assert other.strength["before"] != rewired.strength["before"]
+
+
+def test_a_diverging_replica_is_recorded_and_touches_nobody(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calm = worker.train(make_cohort(("timm", 0))).records[0]
+    original = Replica.step
+
+    def step(self: Replica, images: torch.Tensor, labels: torch.Tensor) -> None:
+        if self.trial.seed == 1:
+            with torch.no_grad():
+                next(self.model.parameters()).fill_(float("nan"))
+        original(self, images, labels)
+
+    monkeypatch.setattr(Replica, "step", step)
+    beside, diverged = worker.train(make_cohort(("timm", 0), ("timm", 1))).records
+    assert numbers(beside) == numbers(calm)
+    assert diverged.status == "diverged"
+    assert diverged.accuracy is None
+    assert "nan in epoch 1" in diverged.message
+    assert len(diverged.curves["train_loss"]) == 1
+    assert '"train_loss":[null]' in diverged.to_json()
+
+
+def test_a_loss_that_ends_above_that_of_a_guess_is_divergence(worker: Worker) -> None:
+    cell = make_cell(optimizer="sgd", learning_rate=300.0, epochs=1)
+    (record,) = worker.train(make_cohort(("kaiming_normal(gain=10.0)", 0), cell=cell)).records
+    assert record.status == "diverged"
+    assert record.accuracy is None
+    losses = record.curves["train_loss"][-1], record.curves["validation_loss"][-1]
+    assert not all(math.isfinite(loss) for loss in losses) or min(losses) > math.log(10)
+
+
+def test_an_exception_in_a_model_is_a_record_and_the_others_go_on(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Replica.step
+
+    def step(self: Replica, images: torch.Tensor, labels: torch.Tensor) -> None:
+        if self.trial.seed == 1:
+            raise ZeroDivisionError("planted")
+        original(self, images, labels)
+
+    monkeypatch.setattr(Replica, "step", step)
+    good, bad = worker.train(make_cohort(("timm", 0), ("timm", 1))).records
+    assert good.status == "ok"
+    assert bad.status == "error"
+    assert "ZeroDivisionError: planted" in bad.message
+    assert bad.accuracy is None
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("full"), MemoryError(), RuntimeError("not enough memory: x")]
+)
+def test_out_of_memory_concerns_the_whole_cohort(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def step(self: Replica, images: torch.Tensor, labels: torch.Tensor) -> None:
+        raise error
+
+    monkeypatch.setattr(Replica, "step", step)
+    outcome = worker.train(make_cohort(("timm", 0), ("timm", 1)))
+    assert outcome.failure == "out_of_memory"
+    assert outcome.records == ()
+
+
+def test_training_neither_reads_nor_disturbs_global_random_state(worker: Worker) -> None:
+    def state() -> tuple[bytes, object, object]:
+        torch_state = torch.get_rng_state().numpy().tobytes()
+        return torch_state, random.getstate(), np.random.get_state()[1].tolist()
+
+    torch.manual_seed(1)
+    before = state()
+    first = worker.train(make_cohort(("orthogonal+pa", 0))).records[0]
+    assert state() == before
+    torch.manual_seed(2)
+    random.seed(2)
+    assert numbers(worker.train(make_cohort(("orthogonal+pa", 0))).records[0]) == numbers(first)
+
+
+def test_dropout_draws_from_the_trials_own_stream(worker: Worker) -> None:
+    cell = make_cell("test_vit(depth=1, drop_rate=0.5, patch_size=4)", epochs=1)
+    alone = worker.train(make_cohort(("timm", 1), cell=cell)).records[0]
+    beside = worker.train(make_cohort(("timm", 0), ("timm", 1), cell=cell)).records[1]
+    assert numbers(alone) == numbers(beside)
+
+
+def test_per_seed_data_vary_and_fixed_data_do_not(worker: Worker) -> None:
+    seeds = {}
+    for data_seed in ("fixed", "per_seed"):
+        cell = make_cell(data_seed=data_seed)
+        trials = [make_cohort(("timm", seed), cell=cell).trials[0] for seed in (0, 1)]
+        seeds[data_seed] = [trial.data_seed for trial in trials]
+    assert seeds == {"fixed": [0, 0], "per_seed": [0, 1]}
+
+
+def test_bfloat16_and_clipping_train(worker: Worker) -> None:
+    cell = make_cell(dtype="bfloat16", clip_gradient=0.1, batch_size=64)
+    (record,) = worker.train(make_cohort(("kaiming_normal", 0), cell=cell)).records
+    assert record.status == "ok"
+    unclipped = make_cell(dtype="bfloat16", batch_size=64)
+    (other,) = worker.train(make_cohort(("kaiming_normal", 0), cell=unclipped)).records
+    assert numbers(record) != numbers(other)
+
+
+def test_schedule_warms_up_and_falls(worker: Worker) -> None:
+    cell = make_cell(epochs=4, warmup_epochs=1, schedule="cosine")
+    (record,) = worker.train(make_cohort(("timm", 0), cell=cell)).records
+    rates = record.curves["learning_rate"]
+    assert rates[0] == max(rates)
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 0.3 * rates[0]
+    constant = make_cell(epochs=3, schedule="constant")
+    (record,) = worker.train(make_cohort(("timm", 0), cell=constant)).records
+    assert record.curves["learning_rate"] == [0.01, 0.01, 0.01]
+
+
+def test_weight_decay_spares_norms_and_biases_unless_asked() -> None:
+    from benchmark.training.optimization import make_optimizer
+
+    model = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2))
+    recipe = make_cell(weight_decay=0.5).recipe
+    decayed = {
+        parameter.shape
+        for group in make_optimizer(model, recipe).param_groups
+        if group["weight_decay"]
+        for parameter in group["params"]
+    }
+    assert decayed == {model[0].weight.shape}
+    everywhere = recipe.model_copy(update={"weight_decay_on_norm_and_bias": True})
+    groups = make_optimizer(model, everywhere).param_groups
+    assert sum(len(group["params"]) for group in groups if group["weight_decay"]) == 4
+
+
+def test_check_names_what_a_model_cannot_take(worker: Worker) -> None:
+    good = make_cell()
+    too_small = make_cell("test_vit(patch_size=16)", image_size=8)
+    problems = worker.check([good, too_small])
+    assert len(problems) == 1
+    assert "test_vit(patch_size=16)" in problems[0]
+    assert "8" in problems[0]
+
+
+def test_check_names_a_data_set_that_is_not_there(worker: Worker) -> None:
+    absent = replace(make_cell(), dataset="cifar10")
+    (problem,) = worker.check([absent])
+    assert "cifar10" in problem
+    assert "download=True" in problem
