@@ -13,7 +13,7 @@ from benchmark import models
 from benchmark.initialization import Report, initialize
 from benchmark.seeds import derive
 from benchmark.training.data import CellData
-from benchmark.training.device import autocast
+from benchmark.training.device import autocast, seed_dropout
 from benchmark.training.optimization import make_optimizer, make_schedule
 from benchmark.trial import Record, Status, Trial
 
@@ -77,7 +77,7 @@ class Replica:
 
     def step(self, images: torch.Tensor, labels: torch.Tensor) -> None:
         """Train on a batch; dropout draws from the trial's own stream, whoever trains beside it."""
-        torch.manual_seed(derive(self.trial.seed, "dropout", self._update))
+        seed_dropout(derive(self.trial.seed, "dropout", self._update), self._device)
         self.model.train()
         with autocast(self._recipe, self._device):
             logits = self.model(images)
