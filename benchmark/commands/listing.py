@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.padding import Padding
+from rich.text import Text
 
 from benchmark import plugins
 from benchmark.errors import UsageError
@@ -27,13 +28,13 @@ def show(kind: str, pattern: str, plugin: Sequence[str], *, as_json: bool) -> No
         typer.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2))
         return
     console = Console()
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(no_wrap=len(rows) < 200, style="bold")
-    table.add_column(ratio=1)
-    table.add_column(style="dim", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table, highlight=False)
+    for name, summary, source in rows:
+        line = Text(name, style="bold")
+        if source:
+            line.append(f"  {source}", style="not bold dim")
+        console.print(line, soft_wrap=True)
+        if summary:
+            console.print(Padding(Text(summary), (0, 0, 0, 4)))
 
 
 def _rows(kind: str, pattern: str) -> Iterator[Row]:
@@ -58,10 +59,12 @@ def _rows(kind: str, pattern: str) -> Iterator[Row]:
 
 
 def _spelled(method: plugins.Method) -> str:
-    """Return the name with its parameters and their defaults."""
+    """Return the name with its parameters and their defaults, floats to four digits."""
     from benchmark.spelling import spell
 
-    parameters = [
-        f"{name}={spell(parameter.default)}" for name, parameter in method.parameters.items()
-    ]
+    parameters = []
+    for name, parameter in method.parameters.items():
+        value = parameter.default
+        shown = f"{value:.4g}" if isinstance(value, float) else spell(value)
+        parameters.append(f"{name}={shown}")
     return f"{method.name}({', '.join(parameters)})" if parameters else method.name

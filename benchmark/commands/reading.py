@@ -73,4 +73,12 @@ def board(sources: Sequence[str], out: str | None) -> None:
 
 def show_board(sources: Sequence[str], out: str, console: Console) -> None:
     """Write the board of the sources and print its ranking and where it lies."""
-    console.print(f"board: {out}")
+    from benchmark.publishing import publish, terminal_ranking
+
+    written = publish(sources, out)
+    console.print(terminal_ranking(written.findings), highlight=False)
+    console.print(
+        f"\nLeaderboard: {out}/README.md and {out}/index.html; every run: {out}/trials.csv",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -31,6 +31,7 @@ class Progress:
         self._running = 0
         self._best: Record | None = None
         self._started = time.monotonic()
+        self._first_start: float | None = None
         self._last_line = self._started
         self._live = (
             Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
@@ -58,6 +59,7 @@ class Progress:
         trials = len(event.job.cohort.trials)
         if isinstance(event, Started):
             self._running += trials
+            self._first_start = self._first_start or time.monotonic()
             self._print_line_now_and_then()
             return
         self._running -= trials
@@ -88,13 +90,20 @@ class Progress:
         if self._statuses["diverged"]:
             parts.append(f"{self._statuses['diverged']} diverged")
         parts.append(f"{failed} failed")
-        left = self._total - self._before - self._finished
-        if left and self._finished:
-            elapsed = time.monotonic() - self._started
-            parts.append(f"about {duration(elapsed / self._finished * left)} left")
+        left = self._seconds_left()
+        if left is None:
+            parts.append(duration(time.monotonic() - self._started))
         else:
-            parts.append(f"{duration(time.monotonic() - self._started)}")
+            parts.append(f"about {duration(left)} left")
         return ", ".join(parts)
+
+    def _seconds_left(self) -> float | None:
+        """Guess from the trials finished since the first began; those running count half."""
+        left = self._total - self._before - self._finished - self._running / 2
+        if self._first_start is None or not self._finished or left <= 0:
+            return None
+        elapsed = time.monotonic() - self._first_start
+        return elapsed / (self._finished + self._running / 2) * left
 
     def _render(self) -> Group:
         grid = Table.grid(padding=(0, 1), expand=False)
