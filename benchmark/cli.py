@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from benchmark.errors import INTERRUPTED, WRONG_USE, UsageError
+from benchmark.errors import FAILED, INTERRUPTED, WRONG_USE, RunError, UsageError
 from benchmark.version import __version__
 
 app = typer.Typer(
@@ -172,12 +172,15 @@ def schema() -> None:
 
 
 def main() -> None:
-    """Run the command line; wrong use ends with its message and code 2."""
+    """Run the command line; errors for people end with their message and exit code."""
     try:
         app()
     except UsageError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(WRONG_USE)
+    except RunError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(FAILED)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 

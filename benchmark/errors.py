@@ -17,6 +17,10 @@ class StoreError(UsageError):
     """A results folder that cannot be read or written as it is."""
 
 
+class RunError(Exception):
+    """Work that had begun cannot go on; what is finished is kept, and the exit code is 1."""
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> str:
     """Return the sentence for an unknown name, with the nearest known ones.
 

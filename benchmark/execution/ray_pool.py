@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmark.errors import UsageError
+from benchmark.errors import RunError, UsageError
 from benchmark.execution.jobs import (
     Event,
     Job,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 1.0
 FAILED_STARTS = 2
-"""A node on which so many workers in a row fail to start is left out."""
+"""No more workers are started on a node where so many in a row have failed to start."""
 
 
 class WorkerActor:
@@ -100,6 +100,7 @@ class RayExecutor:
         self._node_of: dict[Any, str] = {}
         self._failed_starts: Counter[str] = Counter()
         self._start_error = ""
+        self._ever_ready = False
         self._fill()
 
     @property
@@ -145,7 +146,7 @@ class RayExecutor:
         if not waiting:
             self._fill()
             if not self._warming:
-                raise UsageError(self._no_workers())
+                raise (RunError if self._ever_ready else UsageError)(self._no_workers())
             return []
         done, _ = self._ray.wait(waiting, timeout=POLL_SECONDS)
         ended = []
@@ -169,6 +170,7 @@ class RayExecutor:
             self._drop(actor)
         else:
             self._failed_starts[node] = 0
+            self._ever_ready = True
             self._idle.append(actor)
 
     def _take(self, reference: Any) -> tuple[Job, Outcome]:
@@ -217,8 +219,9 @@ class RayExecutor:
         present = Counter(self._node_of.values())
         for node in nodes:
             name = node["NodeID"]
-            for _ in range(self._slots(node) - present[name]):
-                self._start(node)
+            if self._failed_starts[name] < FAILED_STARTS:
+                for _ in range(self._slots(node) - present[name]):
+                    self._start(node)
 
     def _start(self, node: dict[str, Any]) -> None:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -243,11 +246,7 @@ class RayExecutor:
             self._ray.kill(actor)
 
     def _nodes(self) -> list[dict[str, Any]]:
-        return [
-            node
-            for node in self._ray.nodes()
-            if node["Alive"] and self._failed_starts[node["NodeID"]] < FAILED_STARTS
-        ]
+        return [node for node in self._ray.nodes() if node["Alive"]]
 
     def _on_gpu(self, node: dict[str, Any]) -> bool:
         return self._settings.device != "cpu" and node["Resources"].get("GPU", 0) > 0

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import fsspec
 
-from benchmark.errors import StoreError
+from benchmark.errors import RunError, StoreError
 from benchmark.results.lines import RECORDS, read_record_lines
 from benchmark.trial import Record, Status
 
@@ -59,7 +59,7 @@ class Store:
     def append(self, record: Record) -> None:
         """Write a record and see it on the disk before returning.
 
-        Raises StoreError where it cannot be written; what was written before stays.
+        Raises RunError where it cannot be written; what was written before stays.
         """
         line = (record.to_json() + "\n").encode()
         try:
@@ -67,7 +67,7 @@ class Store:
                 file.write(line)
                 _sync(file)
         except OSError as error:
-            raise StoreError(
+            raise RunError(
                 f"cannot write to {self.folder}: {error.strerror or error}. Every finished trial"
                 " before this one is kept; make room and run the same command again"
             ) from error

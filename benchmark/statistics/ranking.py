@@ -200,17 +200,17 @@ def _variance_of_groups(x: Floats, factors: list[NDArray[np.intp]]) -> tuple[Flo
     A factor's part is that of `sm.OLS(x, ones).fit(cov_type="cluster")`, on a balanced grid the
     variance of a mean of its groups' means. NaN without factors or where nothing varies.
     """
-    # Where all cells agree, the rounding of their mean must not count as variation.
-    agree = x.max(axis=0) == x.min(axis=0)
-    away = np.where(agree, 0.0, x - total(x.T) / len(x)) / len(x)
+    away = (x - total(x.T) / len(x)) / len(x)
     summed, spent = np.zeros(x.shape[1]), np.zeros(x.shape[1])
     for codes in factors:
         groups = codes.max() + 1
         sums = np.stack([total(away[codes == group].T) for group in range(groups)])
         part = groups / (groups - 1) * total((sums**2).T)
         summed, spent = summed + part, spent + part**2 / (groups - 1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(summed > 0, summed, np.nan), summed**2 / spent
+    # Log ratios are rounded to 1e-12, so less than that is the rounding of their mean.
+    exists = summed > 1e-24
+    spent = np.where(exists, spent, np.nan)
+    return np.where(exists, summed, np.nan), summed**2 / spent
 
 
 def _interval(estimate: Floats, variance: Floats, df: Floats, margin: float) -> dict[str, Floats]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.errors import StoreError
+from benchmark.errors import RunError, StoreError
 from benchmark.results.store import open_store, read_store, running_driver
 from benchmark.trial import SCHEMA, Record
 from tests.conftest import make_cohort
@@ -116,7 +116,7 @@ def _append_until_full(folder: str, results: multiprocessing.Queue) -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         try:
             store.append(record(1))
-        except StoreError as error:
+        except RunError as error:
             results.put(str(error))
 
 
