@@ -15,21 +15,22 @@ app = typer.Typer(
     name="initbench",
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode="rich",
+    # Plain help: to import what draws boxes around it would take longer than all else.
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
     help="""Benchmark initializers of neural networks: train a grid of architectures x
 initializers x rewirings x seeds, and read the verdicts.
 
-[bold]From nothing to a leaderboard[/bold]
-
+\b
+From nothing to a leaderboard:
   initbench plan configs/quickstart.yaml     what it would cost
   initbench run configs/quickstart.yaml      train it; run again to continue
   initbench status results/quickstart        how far it is
   initbench board results/quickstart         write its leaderboard anew
 
-[bold]Changing a grid[/bold]
-
+\b
+Changing a grid:
   initbench list initializers                what there is
   initbench run configs/quickstart.yaml --set recipe.epochs=3 --out /tmp/short
 
@@ -90,9 +91,10 @@ def run(
         typer.Option("--dry-run", help="Send one generated batch through every cell, no more."),
     ] = False,
 ) -> None:
-    """Train what is missing of a grid, keep every record, write the leaderboard.
+    """Train what is missing of a grid and write its leaderboard.
 
-    Interrupt it or kill it whenever you like: the same command goes on where it stopped.
+    Every record is kept as soon as its trial ends. Interrupt it or kill it whenever you like:
+    the same command goes on where it stopped.
     """
     from benchmark.commands import running
 
@@ -117,7 +119,7 @@ def plan(
         bool, typer.Option(help="Measure a few steps of cells that have no records.")
     ] = True,
 ) -> None:
-    """Say what a grid holds, how much of it is done, and what the rest costs."""
+    """Say what a grid holds, what is done, and what the rest costs."""
     from benchmark.commands import planning, running
 
     changes = running.overrides(overrides, executor, None, workers, device)
@@ -126,7 +128,7 @@ def plan(
 
 @app.command()
 def status(folder: Folder) -> None:
-    """Show how far a grid is: trials by status, what failed and why, who is at work."""
+    """Show how far a grid is, what failed and why, who is at work."""
     from benchmark.commands import reading
 
     raise typer.Exit(reading.status(folder))
@@ -134,14 +136,27 @@ def status(folder: Folder) -> None:
 
 @app.command()
 def board(
-    sources: Annotated[list[str], typer.Argument(metavar="DIR...", help="Results folders.")],
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="SOURCE...", help="Results folders, boards or tidy tables (.csv)."),
+    ],
     out: Annotated[
         str | None, typer.Option(help="Where to write the board. [default: the folder itself]")
     ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Only see that each board is what its records give."),
+    ] = False,
 ) -> None:
-    """Write the leaderboard of one or more results folders: README.md, plots, trials.csv."""
+    """Write the leaderboard of one or more results folders.
+
+    A board is a function of its records alone: --check builds it anew and fails, with exit code
+    1, on a byte's difference.
+    """
     from benchmark.commands import reading
 
+    if check:
+        raise typer.Exit(reading.check_boards(sources))
     reading.board(sources, out)
 
 
@@ -163,7 +178,7 @@ def list_command(
 
 @app.command()
 def schema() -> None:
-    """Print the JSON schema of a config, with which editors complete and check it."""
+    """Print the JSON schema of a config, for editors."""
     import json
 
     from benchmark.config import config_schema

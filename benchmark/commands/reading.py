@@ -71,6 +71,18 @@ def board(sources: Sequence[str], out: str | None) -> None:
     show_board(sources, out or sources[0], Console())
 
 
+def check_boards(folders: Sequence[str]) -> int:
+    """Print which files of which boards are not what their records give; return 1 if any."""
+    from benchmark.publishing import check
+
+    console = Console()
+    differing = {folder: check(folder) for folder in folders}
+    for folder, files in differing.items():
+        verdict = f"differs in {', '.join(files)}" if files else "is what its records give"
+        console.print(f"{folder} {verdict}", highlight=False, markup=False)
+    return FAILED if any(differing.values()) else 0
+
+
 def show_board(sources: Sequence[str], out: str, console: Console) -> None:
     """Write the board of the sources and print its ranking and where it lies."""
     from benchmark.publishing import publish, terminal_ranking

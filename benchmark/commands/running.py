@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -16,14 +15,27 @@ from rich.table import Table
 from benchmark.errors import INTERRUPTED, TERMINATED, UsageError
 
 if TYPE_CHECKING:
+    from benchmark.execution.jobs import Executor
     from benchmark.execution.run import Summary
     from benchmark.grid import Grid
     from benchmark.plugins import Plugin
     from benchmark.results.store import Store
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, as `kill` or a job scheduler sends it."""
+class Sigterm:
+    """SIGTERM, as `kill` or a job scheduler sends it, ends a run as Ctrl-C does."""
+
+    def __init__(self) -> None:
+        self.received = False
+
+    def listen(self) -> None:
+        """Put the handler in place, of whoever else's."""
+        signal.signal(signal.SIGTERM, self._interrupt)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        # Noted, because Ray turns what a handler raises in its calls into a KeyboardInterrupt.
+        self.received = True
+        raise KeyboardInterrupt
 
 
 def overrides(
@@ -101,22 +113,31 @@ def run(
     grid, installed = load_grid(config, changes, plugins)
     folder = results_folder(grid, out)
     with open_store(folder, len(grid.trials)) as store:
+        sigterm = Sigterm()
+        before = signal.getsignal(signal.SIGTERM)
+        sigterm.listen()
         try:
-            with _sigterm_raises():
-                summary = _train(grid, store, installed, retry, console)
-        except KeyboardInterrupt as interrupt:
+            summary = _train(grid, store, installed, retry, console, sigterm)
+        except KeyboardInterrupt:
             kept = sum(trial.id in store.records for trial in grid.trials)
             console.print(
                 f"Stopped. {kept} of {len(grid.trials)} trials are kept in {folder};"
                 " the same command goes on from there.",
                 highlight=False,
             )
-            return TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED
+            return TERMINATED if sigterm.received else INTERRUPTED
+        finally:
+            signal.signal(signal.SIGTERM, before)
     return _report(folder, summary, console)
 
 
 def _train(
-    grid: Grid, store: Store, plugins: Sequence[Plugin], retry: Sequence[str], console: Console
+    grid: Grid,
+    store: Store,
+    plugins: Sequence[Plugin],
+    retry: Sequence[str],
+    console: Console,
+    sigterm: Sigterm,
 ) -> Summary:
     from benchmark.execution.progress import Progress
     from benchmark.execution.run import make_executor, train_missing
@@ -129,11 +150,18 @@ def _train(
         f" {len(grid.trials)} trials, {done} of them done.",
         highlight=False,
     )
+
+    def executor() -> Executor:
+        made = make_executor(grid.config, plugins)
+        # Ray has put a handler of its own in place of ours, which would print its stack and abort.
+        sigterm.listen()
+        return made
+
     with Progress(console, len(grid.trials), done) as progress:
         return train_missing(
             grid,
             store,
-            lambda: make_executor(grid.config, plugins),
+            executor,
             retry=retry,
             on_event=progress.show,
         )
@@ -151,17 +179,3 @@ def _report(folder: str, summary: Summary, console: Console) -> int:
             highlight=False,
         )
     return 1 if summary.failed else 0
-
-
-@contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """Make SIGTERM end the run as Ctrl-C does; Ray's own handler, set at its start, would not."""
-
-    def terminate(number: int, frame: FrameType | None) -> None:
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,175 @@
+"""A board's folder: written from its sources, and checked against what it should be."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmark.document import write_yaml
+from benchmark.errors import StoreError, UsageError
+from benchmark.publishing.curves import mean_curves
+from benchmark.publishing.evidence import Evidence, gather
+from benchmark.publishing.findings import Findings, find
+from benchmark.publishing.page import render_page
+from benchmark.publishing.plots.drawing import draw_plots
+from benchmark.publishing.readme import render_readme
+from benchmark.results.frame import COMPRESSED_RECORDS, MANIFEST, read_file
+from benchmark.results.lines import RECORDS
+
+TRIALS = "trials.csv"
+TRIAL_COLUMNS = (
+    *("dataset", "architecture", "recipe", "treatment", "initializer", "rewiring", "seed"),
+    *("status", "accuracy", "n_test", "epoch1_accuracy", "seconds", "trial"),
+)
+_COMPRESSION = 6
+
+
+@dataclass(frozen=True)
+class Board:
+    """A board that was written: where, what it found, and which files it has."""
+
+    folder: str
+    findings: Findings
+    files: tuple[str, ...]
+
+
+def publish(
+    sources: Sequence[str],
+    out: str,
+    *,
+    name: str | None = None,
+    baseline: str | None = None,
+    family: int | None = None,
+) -> Board:
+    """Write README.md, index.html, plots, trials.csv, records, manifest and configs to `out`.
+
+    `sources` are results folders, boards and tidy tables (.csv), at any fsspec URL; the options
+    override what their manifests say. The bytes are a function of manifests and records: neither
+    time, place nor locale enters. A results folder can hold its own board: then its records and
+    its manifest stay as they are. Plots of an earlier board that this one lacks are removed.
+
+    Raises UsageError or StoreError for sources that cannot be read or do not go together, and
+    where `out` cannot be written.
+    """
+    is_results = read_file(out, RECORDS) is not None
+    if is_results and [source.rstrip("/") for source in sources] != [out.rstrip("/")]:
+        raise UsageError(
+            f"{out} holds the records of a run; name another folder for this board with --out"
+        )
+    if is_results and (name or baseline or family):
+        raise UsageError(
+            f"{out} says itself what its name, baseline and family are; name another folder for"
+            " a board with others with --out"
+        )
+    findings = find(gather(sources, name=name, baseline=baseline, family=family))
+    files = render(findings, with_records=not is_results)
+    _write(out, files)
+    return Board(out, findings, tuple(sorted(files)))
+
+
+def check(folder: str) -> list[str]:
+    """Return the files of a board that differ from what its own records give, sorted.
+
+    A file too many or too few differs as well. Compressed records are compared by content.
+    """
+    with_records = read_file(folder, RECORDS) is None
+    files = render(find(gather([folder])), with_records=with_records)
+    differing = [
+        name for name, content in files.items() if not _same(name, content, read_file(folder, name))
+    ]
+    return sorted([*differing, *_stale_plots(folder, files)])
+
+
+def render(findings: Findings, *, with_records: bool = True) -> dict[str, bytes]:
+    """Return a board's files by path; records, manifest and configs only if asked for."""
+    evidence = findings.evidence
+    curves = mean_curves(evidence)
+    pictures, plots = draw_plots(findings, curves)
+    sha = evidence_hash(evidence)
+    texts = {
+        "README.md": render_readme(
+            findings, pictures, sha, COMPRESSED_RECORDS if with_records else RECORDS
+        ),
+        "index.html": render_page(findings, curves, pictures, sha),
+        TRIALS: trials_csv(evidence),
+        **plots,
+    }
+    files = {path: text.encode() for path, text in texts.items()}
+    if with_records:
+        manifest = evidence.manifest
+        files[COMPRESSED_RECORDS] = _compressed(evidence)
+        files[MANIFEST] = (json.dumps(manifest, separators=(",", ":")) + "\n").encode()
+        for index, config in enumerate(manifest["configs"], start=1):
+            file = "config.yaml" if index == 1 else f"config-{index}.yaml"
+            files[file] = write_yaml(config).encode()
+    return files
+
+
+def trials_csv(evidence: Evidence) -> str:
+    """Return one row a trial, numbers with all their digits, sorted as the frame is."""
+    frame = evidence.frame[list(TRIAL_COLUMNS)].assign(
+        n_test=evidence.frame["n_test"].astype("Int64")
+    )
+    return frame.to_csv(index=False, lineterminator="\n")
+
+
+def evidence_hash(evidence: Evidence) -> str:
+    """Return the SHA-256 of the records, each on a line, sorted."""
+    digest = hashlib.sha256()
+    for line in sorted(evidence.frame["line"]):
+        digest.update(line + b"\n")
+    return digest.hexdigest()
+
+
+def _compressed(evidence: Evidence) -> bytes:
+    file = io.BytesIO()
+    with gzip.GzipFile("", "wb", _COMPRESSION, file, mtime=0) as compressed:
+        compressed.write(b"".join(line + b"\n" for line in evidence.frame["line"]))
+    return file.getvalue()
+
+
+def _same(name: str, wanted: bytes, found: bytes | None) -> bool:
+    if found is None or not name.endswith(".gz"):
+        return wanted == found
+    # Two versions of zlib may compress the same content to other bytes.
+    try:
+        return gzip.decompress(wanted) == gzip.decompress(found)
+    except (OSError, EOFError):
+        return False
+
+
+def _write(out: str, files: dict[str, bytes]) -> None:
+    import fsspec
+
+    filesystem, path = fsspec.core.url_to_fs(out)
+    try:
+        filesystem.makedirs(f"{path.rstrip('/')}/plots", exist_ok=True)
+        for stale in _stale_plots(out, files):
+            filesystem.rm_file(f"{path.rstrip('/')}/{stale}")
+        for name, content in files.items():
+            filesystem.pipe_file(f"{path.rstrip('/')}/{name}", content)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write the board to {out}: {error.strerror or error}; name another folder"
+            " with --out"
+        ) from error
+
+
+def _stale_plots(folder: str, files: dict[str, bytes]) -> list[str]:
+    """The plots in a board's folder that are not among its files."""
+    import fsspec
+
+    filesystem, path = fsspec.core.url_to_fs(folder)
+    plots = f"{path.rstrip('/')}/plots"
+    if not filesystem.isdir(plots):
+        return []
+    found = [
+        str(entry).rstrip("/").rpartition("/")[2] for entry in filesystem.ls(plots, detail=False)
+    ]
+    return sorted(
+        f"plots/{name}" for name in found if name.endswith(".svg") and f"plots/{name}" not in files
+    )

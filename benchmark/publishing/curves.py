@@ -1,0 +1,55 @@
+"""Mean learning curves of every treatment in every cell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy
+from numpy.typing import NDArray
+
+from benchmark.publishing.evidence import CELL, Evidence
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class MeanCurves:
+    """Validation accuracy [cell, treatment, epoch] over the ok runs, in the evidence's order.
+
+    `half_width` is that of the 95 % t-interval of the mean. NaN where there are too few runs.
+    """
+
+    mean: Floats
+    half_width: Floats
+
+    def epochs(self, cell: int) -> int:
+        """How many epochs any treatment of a cell has."""
+        known = np.flatnonzero(~np.isnan(self.mean[cell]).all(axis=0))
+        return int(known.max(initial=-1)) + 1
+
+
+def mean_curves(evidence: Evidence) -> MeanCurves:
+    """Average the validation curves over seeds."""
+    cells = {cell: index for index, cell in enumerate(evidence.cells)}
+    treatments = {name: index for index, name in enumerate(evidence.treatments)}
+    frame = evidence.frame
+    keys = zip(*(frame[column] for column in CELL), strict=True)
+    codes = np.array([cells[key] for key in keys], dtype=np.int64) * len(treatments)
+    codes += np.array([treatments[name] for name in frame["treatment"]], dtype=np.int64)
+    use = (frame["status"] == "ok").to_numpy()
+    codes, values = codes[use], evidence.curves[use].astype(np.float64)
+    shape = (len(cells) * len(treatments), values.shape[1])
+    known = ~np.isnan(values)
+    n, total = np.zeros(shape), np.zeros(shape)
+    np.add.at(n, codes, known)
+    np.add.at(total, codes, np.where(known, values, 0.0))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = total / n
+        square = np.zeros(shape)
+        np.add.at(square, codes, np.where(known, values - mean[codes], 0.0) ** 2)
+        sd = np.sqrt(square / (n - 1))
+        quantile = scipy.special.stdtrit(np.where(n >= 3, n - 1, np.nan), 0.975)
+        half_width = quantile * sd / np.sqrt(n)
+    final = (len(cells), len(treatments), shape[1])
+    return MeanCurves(mean.reshape(final), half_width.reshape(final))

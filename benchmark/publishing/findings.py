@@ -1,0 +1,174 @@
+"""Everything that a board says, computed once from its evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmark.errors import UsageError
+from benchmark.publishing.evidence import CELL, Cell, Evidence
+from benchmark.statistics import TableError, analyse, arrange
+from benchmark.statistics.association import Association, associate
+from benchmark.statistics.contrasts import (
+    BALANCE,
+    BALANCE_POOLED,
+    NAMED,
+    REWIRING,
+    REWIRING_POOLED,
+    ContrastFamily,
+    contrast_families,
+)
+from benchmark.statistics.early import EarlyTraining, EpochsToTarget, early_training
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from benchmark.statistics.results import Analysis, Arm, Comparison, Failures
+    from benchmark.statistics.trials import Trials
+
+TARGET_SHARE = 0.95
+"""A cell's target: this share of the baseline's median validation accuracy at the last epoch."""
+
+STRENGTH = "strength_variance_after"
+EPOCHS = "epochs_to_target"
+_EARLY = ("epoch1_accuracy", "area_under_validation_curve")
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The evidence with the analyses that rest on it.
+
+    `analysis` and what follows it are None or empty where `problem` says why nothing can be
+    compared. `targets` are the validation accuracies that count as trained, `trials` the arranged
+    table for further comparisons.
+    """
+
+    evidence: Evidence
+    problem: str | None = None
+    trials: Trials | None = None
+    analysis: Analysis | None = None
+    contrasts: tuple[ContrastFamily, ...] = ()
+    early: EarlyTraining | None = None
+    strength: Association | None = None
+    targets: dict[Cell, float] | None = None
+
+    def arms(self) -> dict[tuple[Cell, str], Arm]:
+        """How the runs of each treatment ended, by cell and treatment."""
+        rows = self.analysis.arms if self.analysis else ()
+        return {((r.dataset, r.architecture, r.recipe), r.treatment): r for r in rows}
+
+    def comparisons(self) -> dict[tuple[Cell, str], Comparison]:
+        """The comparisons with the baseline, by cell and treatment."""
+        rows = self.analysis.comparisons if self.analysis else ()
+        return {(row.cell, row.treatment): row for row in rows}
+
+    def failures(self) -> dict[str, Failures]:
+        """How often training failed, by treatment."""
+        return {row.treatment: row for row in (self.analysis.failures if self.analysis else ())}
+
+    def races(self) -> dict[str, EpochsToTarget]:
+        """The races to the target against the baseline, by treatment."""
+        rows = (self.early.epochs if self.early else None) or ()
+        return {row.treatment: row for row in rows}
+
+    def contrast_family(self, name: str) -> ContrastFamily | None:
+        """The contrast family of that name, if the treatments allow it."""
+        return next((family for family in self.contrasts if family.name == name), None)
+
+
+def find(evidence: Evidence) -> Findings:
+    """Analyse the evidence of a board.
+
+    Raises UsageError for records that the statistics refuse, such as an ok without accuracy.
+    """
+    frame, baseline = evidence.frame, evidence.baseline
+    if not len(frame):
+        return Findings(evidence, problem="no trial has finished yet")
+    if baseline not in set(frame["treatment"]):
+        return Findings(evidence, problem=f"the baseline {baseline} has no finished trial yet")
+    targets, reached = epochs_to_target(evidence)
+    frame = frame.assign(**{EPOCHS: reached})
+    manifest = evidence.manifest
+    rules = {"margin": manifest["margin"], "target": manifest["target"], "cells": evidence.cells}
+    present = set(frame["treatment"])
+    named = [
+        (each["a"], each["b"])
+        for each in manifest["contrasts"]
+        if {each["a"], each["b"]} <= present
+    ]
+    try:
+        trials = arrange(frame, columns=[STRENGTH])
+        return Findings(
+            evidence,
+            trials=trials,
+            analysis=analyse(trials, baseline, manifest["family"], **rules),
+            contrasts=contrast_families(trials, named, contrast_sizes(manifest), **rules),
+            early=early_training(_known_early(frame), baseline, manifest["family"], **rules),
+            strength=associate(trials, STRENGTH, cells=evidence.cells)
+            if frame[STRENGTH].notna().any()
+            else None,
+            targets=targets,
+        )
+    except TableError as error:
+        raise UsageError(f"these records cannot be compared: {error}") from error
+
+
+def epochs_to_target(evidence: Evidence) -> tuple[dict[Cell, float], np.ndarray]:
+    """Return each cell's target and, for each row, the first epoch that reached it, else NaN.
+
+    The target is TARGET_SHARE of the median over the baseline's ok runs of the validation accuracy
+    at the last epoch: it hangs on no other treatment. A cell without such runs has none.
+    """
+    frame, curves = evidence.frame, evidence.curves
+    epochs = np.full(len(frame), np.nan)
+    targets: dict[Cell, float] = {}
+    length = (~np.isnan(curves)).sum(axis=1)
+    ok = (frame["status"] == "ok").to_numpy() & (length > 0)
+    of_baseline = ok & (frame["treatment"] == evidence.baseline).to_numpy()
+    for cell, rows in frame.groupby(list(CELL), sort=True).indices.items():
+        own = rows[of_baseline[rows]]
+        if not len(own):
+            continue
+        last = curves[own, length[own] - 1].astype(np.float64)
+        target = TARGET_SHARE * float(np.median(last))
+        targets[cell] = target
+        reached = curves[rows].astype(np.float64) >= target - 1e-7
+        first = np.where(reached.any(axis=1), reached.argmax(axis=1) + 1.0, np.nan)
+        epochs[rows] = np.where(ok[rows], first, np.nan)
+    return targets, epochs
+
+
+def contrast_sizes(manifest: dict) -> dict[str, int]:
+    """Return how many contrasts of each family the grid declares, finished or not."""
+    parts = {(each["initializer"], each["rewiring"]) for each in manifest["treatments"]}
+    against_none = [(i, r) for i, r in parts if r != "none" and (i, "none") in parts]
+    balance = [
+        (initializer, a, b)
+        for initializer, a in parts
+        for other, b in parts
+        if other == initializer and _bare(a) == "pa" and _bare(b) == "shuffle"
+    ]
+    sizes = {
+        REWIRING: len(against_none),
+        REWIRING_POOLED: len({rewiring for _, rewiring in against_none}),
+        BALANCE: len(balance),
+        BALANCE_POOLED: len({(a, b) for _, a, b in balance}),
+        NAMED: len(manifest["contrasts"]),
+    }
+    return {name: size for name, size in sizes.items() if size}
+
+
+def _bare(rewiring: str) -> str:
+    return rewiring.partition("(")[0]
+
+
+def _known_early(frame: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the measures of early training that some ok runs lack: tables may not have them."""
+    ok = frame[frame["status"] == "ok"]
+    known = ok["n_validation"].notna().all()
+    lacking = [column for column in _EARLY if not known or ok[column].isna().any()]
+    if not frame[EPOCHS].notna().any():
+        lacking.append(EPOCHS)
+    return frame.drop(columns=lacking)

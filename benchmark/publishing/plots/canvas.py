@@ -1,0 +1,137 @@
+"""Figures as SVG text: stable bytes, short numbers, colours that follow the reader's theme.
+
+Every colour is drawn as it looks in light; a style sheet in the file replaces those of THEME where
+the reader prefers dark. The background is drawn too, so a plot reads on whatever page it lies.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from contextlib import AbstractContextManager
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PAPER, INK, MUTED, GRID = "#ffffff", "#1f2329", "#59636e", "#dfe3e8"
+BLUE, ORANGE, GREEN, PINK, SKY, BROWN = (
+    *("#0b62a8", "#b95000", "#00794f", "#a8487b"),
+    *("#2f87b5", "#7a5c00"),
+)
+SERIES = (BLUE, ORANGE, GREEN, PINK, SKY, BROWN)
+MARKERS = ("o", "s", "^", "D", "v", "P")
+THEME = {
+    PAPER: "#15191f",
+    INK: "#e8ebef",
+    MUTED: "#a2acb8",
+    GRID: "#343b45",
+    BLUE: "#5aaeea",
+    ORANGE: "#f0954a",
+    GREEN: "#3fc08f",
+    PINK: "#e08db6",
+    SKY: "#8fd0ee",
+    BROWN: "#d8b95a",
+}
+"""Colours in light and in dark: apart for colour-blind readers, 4.5:1 against their background."""
+
+WIDTH = 8.0
+"""Inches of every figure; at 72 points each it fills a page's column at reading size."""
+
+_SETTINGS = {
+    "svg.hashsalt": "initbench",
+    "svg.fonttype": "path",
+    "font.family": "DejaVu Sans",
+    "font.size": 10.0,
+    "axes.titlesize": 10.0,
+    "axes.labelsize": 10.0,
+    "xtick.labelsize": 9.0,
+    "ytick.labelsize": 9.0,
+    "legend.fontsize": 9.0,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.edgecolor": MUTED,
+    "axes.facecolor": PAPER,
+    "figure.facecolor": PAPER,
+    "axes.linewidth": 0.8,
+    "axes.unicode_minus": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "text.parse_math": False,
+}
+_LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
+_COORDINATES = re.compile(r' (?:d|x|y)="[^"]*"|translate\([^)]*\)')
+
+
+def new_figure(height: float) -> Figure:
+    """Return a figure of the common width; draw and `to_svg` it within `settings`."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, height))
+    FigureCanvasSVG(figure)
+    return figure
+
+
+def settings() -> AbstractContextManager[None]:
+    """Return the context in which figures are made: this module's look and nobody else's."""
+    import matplotlib as mpl
+
+    return mpl.rc_context({**mpl.rcParamsDefault, "backend": mpl.rcParams["backend"], **_SETTINGS})
+
+
+def to_svg(figure: Figure, title: str) -> str:
+    """Return a figure as SVG with its title, the same bytes for the same drawing."""
+    file = io.StringIO()
+    metadata = {"Date": None, "Creator": None, "Title": title}
+    with warnings.catch_warnings():
+        # A name in a script that the font lacks shows as boxes, in the picture alone.
+        warnings.filterwarnings("ignore", message="Glyph")
+        figure.savefig(file, format="svg", metadata=metadata)
+    text = _COORDINATES.sub(lambda m: _LONG_NUMBER.sub(_short, m[0]), file.getvalue())
+    rules = "".join(
+        f'[style*="{use}: {light}"]{{{use}:{dark}!important}}'
+        for light, dark in THEME.items()
+        for use in ("fill", "stroke")
+    )
+    style = f"<style>@media (prefers-color-scheme:dark){{{rules}}}</style>"
+    return text.replace(" <defs>", f" {style}\n <defs>", 1)
+
+
+def _short(match: re.Match[str]) -> str:
+    return f"{float(match[0]):.2f}".rstrip("0").rstrip(".")
+
+
+def place(axes: Axes, figure: Figure, left: float, bottom: float, right: float, top: float) -> None:
+    """Put axes at so many inches from the figure's edges."""
+    width, height = figure.get_size_inches()
+    axes.set_position(
+        (
+            left / width,
+            bottom / height,
+            (width - left - right) / width,
+            (height - bottom - top) / height,
+        )
+    )
+
+
+@cache
+def text_width(name: str, size: float = 9.0) -> float:
+    """Return how many inches a name takes in the plots' font."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
+
+    path = TextPath((0, 0), name, size, prop=FontProperties(family="DejaVu Sans"))
+    return float(path.get_extents().x1) / 72 if len(path.vertices) else 0.0

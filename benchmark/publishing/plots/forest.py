@@ -1,0 +1,90 @@
+"""Forest plot: every ranked treatment's change of the test error, with its interval."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from benchmark.publishing.plots.canvas import (
+    BLUE,
+    GRID,
+    INK,
+    MUTED,
+    ORANGE,
+    PAPER,
+    new_figure,
+    place,
+    text_width,
+    to_svg,
+)
+from benchmark.publishing.text import MINUS, shortened
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from benchmark.statistics.results import Analysis
+
+_TICKS = (0, -10, 10, -20, 20, -50, 50, 100, -5, 5, -75, 200, 300, -2, 2, -1, 1)
+_FURTHEST = math.log(4)
+_LEAST = math.log(1.02)
+_ROW = 0.235
+
+
+def forest_plot(analysis: Analysis) -> str:
+    """Return the forest plot as SVG: the best treatment on top, the baseline as the line at 0."""
+    ranking = analysis.ranking
+    names = [shortened(row.treatment, 44) for row in ranking]
+    figure = new_figure(1.15 + _ROW * max(len(ranking), 1))
+    axes = figure.add_subplot()
+    left = min(max((text_width(name) for name in names), default=0.5) + 0.35, 3.6)
+    place(axes, figure, left, 0.75, 0.25, 0.35)
+    low = min([row.low for row in ranking] + [-_LEAST])
+    high = max([row.high for row in ranking] + [_LEAST])
+    low, high = max(low, -_FURTHEST), min(high, _FURTHEST)
+    room = 0.04 * (high - low)
+    axes.set_xlim(low - room, high + room)
+    axes.set_ylim(len(ranking) - 0.4, -0.6)
+    axes.grid(axis="x")
+    axes.axvline(0.0, color=INK, linewidth=1.2)
+    margin = math.log1p(analysis.margin)
+    axes.axvspan(-margin, margin, color=GRID, alpha=0.45, linewidth=0)
+    for y, row in enumerate(ranking):
+        color, face, marker = MUTED, PAPER, "o"
+        if row.verdict.startswith("better"):
+            color, face = BLUE, BLUE
+        elif row.verdict == "worse":
+            color, face, marker = ORANGE, ORANGE, "s"
+        _interval(axes, y, row.low, row.high, low - room, high + room, color)
+        if low - room <= row.estimate <= high + room:
+            axes.plot([row.estimate], [y], marker, color=color, markerfacecolor=face, markersize=6)
+    axes.set_yticks(range(len(names)), names)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    _percent_ticks(axes, low - room, high + room, 8.0 - left - 0.25)
+    axes.set_xlabel(f"change of the test error against {shortened(analysis.baseline)}, %")
+    axes.set_title(
+        "●  better   ■  worse   ○  neither      better  ←|→  worse", loc="right", color=MUTED
+    )
+    return to_svg(figure, "Change of the test error, with 95 % intervals")
+
+
+def _interval(
+    axes: Axes, y: int, low: float, high: float, left: float, right: float, color: str
+) -> None:
+    """A line from low to high, with an arrow head where it leaves the axes."""
+    axes.plot([max(low, left), min(high, right)], [y, y], color=color, linewidth=2.0)
+    for beyond, edge, marker in ((low < left, left, "<"), (high > right, right, ">")):
+        if beyond:
+            axes.plot([edge], [y], marker, color=color, markersize=6, clip_on=False)
+
+
+def _percent_ticks(axes: Axes, low: float, high: float, inches: float) -> None:
+    """Ticks at round percentages, the first of _TICKS that have room beside one another."""
+    apart = 0.45 * (high - low) / inches
+    places: dict[int, float] = {}
+    for percent in _TICKS:
+        at = math.log1p(percent / 100)
+        if low <= at <= high and all(abs(at - other) >= apart for other in places.values()):
+            places[percent] = at
+    labels = [f"{percent:+d}".replace("-", MINUS) if percent else "0" for percent in places]
+    axes.set_xticks(list(places.values()), labels)

@@ -1,0 +1,116 @@
+"""Critical-difference diagram: mean ranks over cells, and who cannot be told apart."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import scipy
+from numpy.typing import NDArray
+
+from benchmark.publishing.findings import Findings
+from benchmark.publishing.plots.canvas import (
+    INK,
+    MUTED,
+    WIDTH,
+    new_figure,
+    to_svg,
+)
+from benchmark.publishing.text import shortened
+from benchmark.statistics.ranking import holm
+
+LEAST_CELLS, LEAST_TREATMENTS = 6, 3
+_LEVEL = 0.05
+_ROW, _BAR = 0.22, 0.1
+_SIDE = 2.6
+
+
+def rank_plot(findings: Findings) -> str | None:
+    """Return the diagram as SVG; None with fewer than 6 cells or 3 treatments.
+
+    In every cell the treatments and the baseline are ranked by their change of the error; the
+    ranks are averaged. Bars join neighbours of which no two differ by Wilcoxon's test over the
+    cells, corrected by Holm over all pairs.
+    """
+    names, changes = _changes(findings)
+    if changes.shape[1] < LEAST_CELLS or len(names) < LEAST_TREATMENTS:
+        return None
+    ranks = scipy.stats.rankdata(np.round(changes, 12), axis=0).mean(axis=1)
+    order = np.argsort(ranks, kind="stable")
+    bars = _bars(_alike(changes[order]))
+    return _draw([names[i] for i in order], ranks[order], bars)
+
+
+def _changes(findings: Findings) -> tuple[list[str], NDArray[np.float64]]:
+    """Log error ratios [treatment, cell] of the baseline, 0, and of the ranked treatments."""
+    analysis = findings.analysis
+    if analysis is None:
+        return [], np.zeros((0, 0))
+    comparisons = findings.comparisons()
+    names = [row.treatment for row in analysis.ranking]
+    rows = [[comparisons[cell, name].log_mean for cell in analysis.cells] for name in names]
+    zero = [0.0] * len(analysis.cells)
+    return [analysis.baseline, *names], np.array([zero, *rows], dtype=np.float64)
+
+
+def _alike(changes: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which pairs of rows are not told apart."""
+    pairs = list(itertools.combinations(range(len(changes)), 2))
+    first, second = np.array(pairs).T
+    differences = np.round(changes[first] - changes[second], 12)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        p = np.asarray(scipy.stats.wilcoxon(differences, axis=1).pvalue)
+    p = np.where(differences.any(axis=1), p, 1.0)
+    alike = np.eye(len(changes), dtype=bool)
+    alike[first, second] = alike[second, first] = holm(p) >= _LEVEL
+    return alike
+
+
+def _bars(alike: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """The longest runs of neighbours that are all alike, none within another."""
+    bars: list[tuple[int, int]] = []
+    for start in range(len(alike)):
+        end = start
+        while end + 1 < len(alike) and alike[start : end + 1, end + 1].all():
+            end += 1
+        if end > start and (not bars or end > bars[-1][1]):
+            bars.append((start, end))
+    return bars
+
+
+def _draw(names: list[str], ranks: NDArray[np.float64], bars: list[tuple[int, int]]) -> str:
+    n = len(names)
+    half = -(-n // 2)
+    depth = _BAR * len(bars) + 0.2
+    height = 0.75 + depth + _ROW * half + 0.1
+    figure = new_figure(height)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_xlim(0, WIDTH)
+    axes.set_ylim(height, 0)
+    axes.set_axis_off()
+    scale = (WIDTH - 2 * _SIDE) / (n - 1)
+    x = _SIDE + (ranks - 1) * scale
+    line = 0.6
+    axes.plot([_SIDE, WIDTH - _SIDE], [line, line], color=INK, linewidth=1.0)
+    step = max(1, -(-n // 10))
+    for tick in range(1, n + 1, step):
+        at = _SIDE + (tick - 1) * scale
+        axes.plot([at, at], [line - 0.07, line], color=INK, linewidth=1.0)
+        axes.text(at, line - 0.12, str(tick), ha="center", va="bottom", size=9)
+    axes.text(WIDTH / 2, 0.2, "mean rank over cells (1 is best)", ha="center", color=MUTED, size=9)
+    for i, (start, end) in enumerate(bars):
+        y = line + 0.12 + _BAR * i
+        axes.plot([x[start] - 0.03, x[end] + 0.03], [y, y], color=INK, linewidth=3.0)
+    for i, name in enumerate(names):
+        left = i < half
+        row = i if left else n - 1 - i
+        y = line + depth + _ROW * (row + 0.5)
+        edge, side = (_SIDE - 0.15, -0.06) if left else (WIDTH - _SIDE + 0.15, 0.06)
+        axes.plot([x[i], x[i], edge], [line, y, y], color=MUTED, linewidth=0.8)
+        text = (
+            f"{shortened(name, 30)}  {ranks[i]:.1f}"
+            if left
+            else f"{ranks[i]:.1f}  {shortened(name, 30)}"
+        )
+        axes.text(edge + side, y, text, ha="right" if left else "left", va="center", size=9)
+    return to_svg(figure, "Mean ranks of the treatments over cells")

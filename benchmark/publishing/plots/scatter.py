@@ -1,0 +1,195 @@
+"""Scatter plots: strength variance against accuracy, and every run a dot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.publishing.cell_tables import ranked_order
+from benchmark.publishing.findings import Findings
+from benchmark.publishing.plots.canvas import (
+    BLUE,
+    GRID,
+    INK,
+    MARKERS,
+    MUTED,
+    ORANGE,
+    SERIES,
+    WIDTH,
+    new_figure,
+    place,
+    text_width,
+    to_svg,
+)
+from benchmark.publishing.plots.heatmap import cell_labels
+from benchmark.publishing.text import interval, shortened, signed
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_SEED_ROW = 0.2
+_SEED_COLUMNS = 3
+MOST_DOTS = 6000
+"""With more runs than this in a figure, only the first seeds are drawn, and it says so."""
+
+
+def strength_plot(findings: Findings) -> str | None:
+    """Return strength variance against accuracy, a dot for a treatment in a cell, as SVG.
+
+    Accuracies are less the cell's mean over treatments, so that cells lie on one another. None
+    where no cell can say anything.
+    """
+    found = findings.strength
+    if found is None or found.rho is None:
+        return None
+    rewirings = {
+        str(each["treatment"]): str(each["rewiring"])
+        for each in findings.evidence.manifest["treatments"]
+    }
+    groups: dict[str, list[tuple[float, float]]] = {}
+    for cell in found.per_cell:
+        if cell.rho is None:
+            continue
+        mean = sum(point.outcome for point in cell.points) / len(cell.points)
+        for point in cell.points:
+            place_ = (point.measure, 100 * (point.outcome - mean))
+            groups.setdefault(rewirings[point.treatment], []).append(place_)
+    names = sorted(groups, key=lambda name: (name != "none", -len(groups[name]), name))
+    own = dict(zip(names, zip(SERIES, MARKERS, strict=True), strict=False))
+    figure = new_figure(4.4)
+    axes = figure.add_subplot()
+    place(axes, figure, 0.75, 0.6, 0.25, 0.75)
+    axes.axhline(0, color=INK, linewidth=0.8)
+    for name in reversed(names):
+        color, marker = own.get(name, (MUTED, "x"))
+        x, y = np.array(groups[name]).T
+        label = shortened(name, 26) if name in own else "_"
+        axes.plot(x, y, marker, color=color, markersize=5, alpha=0.75, label=label, ls="")
+    if min(x for dots in groups.values() for x, _ in dots) > 0:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+        axes.xaxis.set_minor_formatter(lambda _x, _: "")
+    axes.grid()
+    axes.set_xlabel("strength variance after rewiring (mean over layers and runs)")
+    axes.set_ylabel("accuracy less the cell's mean, points")
+    height = float(figure.get_size_inches()[1])
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(
+        handles[::-1],
+        labels[::-1],
+        loc="upper left",
+        ncols=4,
+        bbox_to_anchor=(0.08, 1 - 0.28 / height),
+        handletextpad=0.2,
+        columnspacing=1.2,
+    )
+    axes.text(
+        0.0,
+        1 + 0.55 / (height - 1.35),
+        f"rank correlation within cells {signed(found.rho)} {interval(found.low, found.high)}",
+        transform=axes.transAxes,
+    )
+    return to_svg(figure, "Strength variance against test accuracy")
+
+
+def seed_plot(findings: Findings, cells: Sequence[int], title: str) -> str:
+    """Return every ok run as a dot in a panel for each of the cells, given by their places.
+
+    A thin line joins each treatment's mean with the baseline's; crosses at the left edge count
+    the runs that diverged.
+    """
+    evidence = findings.evidence
+    order = ranked_order(findings)
+    labels = [shortened(name, 36) for name in order]
+    left = min(max(text_width(name) for name in labels) + 0.15, 2.6)
+    columns = min(_SEED_COLUMNS, len(cells))
+    rows = -(-len(cells) // columns)
+    panel = 0.75 + _SEED_ROW * len(order)
+    figure = new_figure(0.3 + panel * rows)
+    arms = findings.arms()
+    titles = cell_labels(evidence.cells)
+    seeds, cut = _drawn_seeds(findings, len(cells) * len(order))
+    frame = evidence.frame[evidence.frame["seed"].isin(seeds)]
+    at = {name: index for index, name in enumerate(order)}
+    groups = dict(tuple(frame.groupby(["dataset", "architecture", "recipe"], sort=False)))
+    width = (WIDTH - left - 0.1) / columns
+    for index, cell in enumerate(cells):
+        axes = figure.add_subplot()
+        row, column = divmod(index, columns)
+        x0 = left + column * width
+        y0 = (rows - 1 - row) * panel
+        place(
+            axes, figure, x0 + 0.08, y0 + 0.42, WIDTH - x0 - width + 0.12, 0.3 + row * panel + 0.3
+        )
+        key = evidence.cells[cell]
+        own = groups.get(key)
+        if own is not None:
+            ok = own[own["status"] == "ok"]
+            y = np.array([at[name] for name in ok["treatment"]], dtype=np.float64)
+            _dots(axes, 100 * ok["accuracy"].to_numpy(), y, BLUE)
+        baseline = arms.get((key, evidence.baseline))
+        if baseline and baseline.mean is not None:
+            axes.axvline(100 * baseline.mean, color=INK, linewidth=0.8, dashes=(4, 2))
+        for name, y_ in at.items():
+            arm = arms.get((key, name))
+            if arm and arm.mean is not None:
+                axes.plot([100 * arm.mean] * 2, [y_ - 0.35, y_ + 0.35], color=INK, linewidth=1.5)
+            if arm and arm.n_diverged:
+                axes.text(
+                    0.02,
+                    y_,
+                    f"✕{arm.n_diverged}",
+                    color=ORANGE,
+                    va="center",
+                    size=8,
+                    transform=axes.get_yaxis_transform(),
+                )
+        axes.set_ylim(len(order) - 0.4, -0.6)
+        axes.set_yticks(range(len(order)), labels if column == 0 else [""] * len(order))
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x")
+        axes.locator_params(axis="x", nbins=4)
+        axes.spines["left"].set_color(GRID)
+        axes.set_title(shortened(titles[cell], 34), loc="left", size=9)
+    note = f"; the first {len(seeds)} seeds" if cut else ""
+    figure.text(
+        0.01,
+        1 - 0.2 / float(figure.get_size_inches()[1]),
+        f"test accuracy, %: every run a dot{note}; bars are means; ✕ diverged",
+        color=MUTED,
+    )
+    return to_svg(figure, title)
+
+
+def _drawn_seeds(findings: Findings, arms: int) -> tuple[list[int], bool]:
+    seeds = findings.evidence.manifest["seeds"]
+    most = max(MOST_DOTS // max(arms, 1), 3)
+    return seeds[:most], len(seeds) > most
+
+
+def _dots(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], color: str) -> None:
+    """All dots as one path of points with round caps, an eighth of the size of markers."""
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path
+
+    if not len(x):
+        return
+    spread = 0.3 * np.sin(np.arange(len(y)) * 2.4)
+    points = np.repeat(np.column_stack([x, y + spread]), 2, axis=0)
+    codes = [Path.MOVETO, Path.LINETO] * len(x)
+    axes.add_patch(
+        PathPatch(
+            Path(points, codes),
+            edgecolor=color,
+            facecolor="none",
+            linewidth=3.2,
+            capstyle="round",
+            alpha=0.6,
+        )
+    )
+    low, high = float(x.min()), float(x.max())
+    room = max(0.06 * (high - low), 0.05)
+    axes.set_xlim(low - room, high + room)

@@ -1,0 +1,227 @@
+"""The ranking as rows of text, and the treatments that are not in it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from benchmark.publishing.findings import Findings
+from benchmark.publishing.tables import table
+from benchmark.publishing.text import (
+    NOTHING,
+    change,
+    change_interval,
+    listed,
+    md,
+    number,
+    p_value,
+    plain,
+    share,
+    significant,
+)
+from benchmark.statistics.results import Headline, Unranked
+
+_STATES = {"absent": "no run in", "too_few": "fewer than 3 pairs in"}
+_FLAGS = {
+    "needs_data": "look at training images",
+    "needs_labels": "look at labels",
+    "changes_architecture": "change the architecture",
+    "changes_learning_rate": "change learning rates",
+}
+
+
+@dataclass(frozen=True)
+class RankingRow:
+    """A row of the ranking as text, the name of the treatment as it is."""
+
+    rank: str
+    treatment: str
+    change: str
+    interval: str
+    p_family: str
+    verdict: str
+    detectable: str
+    failures: str
+    epochs: str
+    milliseconds: str
+    runs: str
+
+
+def ranking_rows(findings: Findings) -> list[RankingRow]:
+    """Return the baseline's row, then the ranked treatments by rank."""
+    analysis = findings.analysis
+    if analysis is None:
+        return []
+    failures, races, costs = findings.failures(), findings.races(), initialization_ms(findings)
+    ties = Counter(row.rank for row in analysis.ranking)
+    pairs = _pairs(findings)
+
+    def common(treatment: str) -> dict[str, str]:
+        k_of_n = failures[treatment]
+        race = races.get(treatment)
+        ratio = race.overall.median_ratio if race else None
+        return {
+            "treatment": treatment,
+            "failures": share(k_of_n.k, k_of_n.n),
+            "epochs": NOTHING if ratio is None else f"×{number(ratio)}",
+            "milliseconds": significant(costs.get(treatment)),
+            "runs": pairs[treatment],
+        }
+
+    rows = [
+        RankingRow(
+            rank=NOTHING,
+            change="0",
+            interval=NOTHING,
+            p_family=NOTHING,
+            verdict="baseline",
+            detectable=NOTHING,
+            **{**common(analysis.baseline), "epochs": "×1" if races else NOTHING},
+        )
+    ]
+    return rows + [
+        RankingRow(
+            rank=f"{row.rank}{'=' if ties[row.rank] > 1 else ''}",
+            change=change(row.change_percent),
+            interval=change_interval(row.low_percent, row.high_percent),
+            p_family=p_value(row.p_family),
+            verdict=row.verdict,
+            detectable=change(-row.detectable_percent) if row.state == "tested" else NOTHING,
+            **common(row.treatment),
+        )
+        for row in analysis.ranking
+    ]
+
+
+def ranking_table(findings: Findings) -> str:
+    """Return the ranking in markdown, eleven columns."""
+    baseline = md(findings.evidence.baseline)
+    headers = (
+        "Rank",
+        "Treatment",
+        f"Test error against {baseline}, %",
+        "95 % interval",
+        "p, family-wise",
+        "Verdict",
+        "Detectable, %",
+        "Diverged, k/n",
+        f"Epochs to target, × {baseline}",
+        "Initialization, ms",
+        "Cells × pairs",
+    )
+    rows = [
+        (
+            row.rank,
+            md(row.treatment),
+            row.change,
+            row.interval,
+            row.p_family,
+            _emphasised(row.verdict),
+            row.detectable,
+            row.failures,
+            row.epochs,
+            row.milliseconds,
+            row.runs,
+        )
+        for row in ranking_rows(findings)
+    ]
+    return table(headers, rows, "rlrrrlrrrrr")
+
+
+def unranked_table(findings: Findings) -> str:
+    """Return the treatments without a rank in markdown, with reasons; empty if there are none."""
+    rows = [(md(name), reason) for name, reason in unranked_rows(findings)]
+    return table(("Unranked", "Because"), rows, "ll") if rows else ""
+
+
+def unranked_rows(
+    findings: Findings, escape: Callable[[object], str] = md
+) -> list[tuple[str, str]]:
+    """Return the treatments without a rank, each with its reasons, names in these escaped."""
+    analysis = findings.analysis
+    if analysis is None:
+        return []
+    rows = [(row.treatment, _because(row, escape)) for row in analysis.unranked]
+    seen = {row.treatment for row in analysis.failures}
+    rows += [(name, "no run yet") for name in findings.evidence.treatments if name not in seen]
+    return rows
+
+
+def ranking_notes(findings: Findings) -> list[str]:
+    """Return what a reader of the ranking has to know, a sentence or two each."""
+    analysis = findings.analysis
+    if analysis is None or not analysis.ranking:
+        return []
+    notes = []
+    unsettled = [
+        md(row.treatment)
+        for row in analysis.ranking
+        if row.excludes_zero and not row.verdict.startswith(("better", "worse"))
+    ]
+    if unsettled:
+        notes.append(
+            f"The interval of {listed(unsettled)} excludes 0 without a verdict: the interval is"
+            f" for one comparison, the verdict allows for {analysis.family}."
+        )
+    if analysis.near_ceiling:
+        names = [md(" / ".join(cell)) for cell in analysis.near_ceiling]
+        notes.append(
+            f"In {listed(names)} the baseline errs on fewer than 10 test images, so one image is"
+            " a large relative change."
+        )
+    for flag, what in _FLAGS.items():
+        names = [
+            md(each["treatment"])
+            for each in findings.evidence.manifest["treatments"]
+            if each.get(flag)
+        ]
+        if names:
+            notes.append(f"These {what}: {listed(names, most=40)}.")
+    return notes
+
+
+def initialization_ms(findings: Findings) -> dict[str, float]:
+    """Return each treatment's median milliseconds of initialization and rewiring together."""
+    frame = findings.evidence.frame
+    seconds = frame["seconds_initialization"] + frame["seconds_rewiring"].fillna(0.0)
+    medians = (1000 * seconds).groupby(frame["treatment"], sort=False).median()
+    return {str(name): float(value) for name, value in medians.items() if not pd.isna(value)}
+
+
+def _pairs(findings: Findings) -> dict[str, str]:
+    """Return "cells × pairs" for every treatment that has runs, "cells × runs" for the baseline."""
+    counts: dict[str, list[int]] = {}
+    for (_, treatment), row in findings.comparisons().items():
+        counts.setdefault(treatment, []).append(row.n_pairs)
+    arms, baseline = findings.arms(), findings.evidence.baseline
+    own = [arms.get((cell, baseline)) for cell in findings.evidence.cells]
+    counts[baseline] = [arm.n_ok if arm else 0 for arm in own]
+    return {
+        name: f"{len(found)} × {min(found)}" + (f"–{max(found)}" if max(found) > min(found) else "")
+        for name, found in counts.items()
+    }
+
+
+def _emphasised(verdict: str) -> str:
+    return f"**{verdict}**" if verdict.startswith(("better", "worse")) else verdict
+
+
+def _because(row: Unranked, escape: Callable[[object], str]) -> str:
+    by_state: dict[str, list[str]] = {}
+    for reason in row.reasons:
+        cell = escape(plain(f"{reason.dataset} / {reason.architecture} / {reason.recipe}"))
+        by_state.setdefault(reason.state, []).append(cell)
+    return "; ".join(
+        f"{_STATES.get(state, state)} {listed(cells, most=3)}" for state, cells in by_state.items()
+    )
+
+
+def headline_text(headline: Headline | None) -> str:
+    """Return a headline's change with its interval, as one piece of text."""
+    if headline is None:
+        return NOTHING
+    inside = change_interval(headline.low_percent, headline.high_percent)
+    return f"{change(headline.change_percent)} % {inside}"

@@ -1,0 +1,127 @@
+"""The first three sentences of a board: what was compared, what was found, how sure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from benchmark.publishing.findings import Findings
+from benchmark.publishing.text import (
+    change_interval,
+    counted,
+    listed,
+    md,
+    number,
+    plain,
+    share,
+)
+from benchmark.statistics.results import Headline
+
+VERDICTS = (
+    "better",
+    "better where it trains",
+    "equivalent",
+    "no difference shown",
+    "identical",
+    "worse",
+)
+_SCOPES = {
+    "data sets": "over data sets like these, on these architectures",
+    "architectures": "over architectures like these, on these data sets",
+    "data sets and architectures": "over data sets and architectures like these",
+    "these cells": "over these cells and no others",
+}
+
+
+def sentences(findings: Findings, escape: Callable[[object], str] = md) -> list[str]:
+    """Return the three sentences, with names passed through `escape`."""
+    return [_compared(findings, escape), _found(findings, escape), _how_sure(findings)]
+
+
+def scope(headline: Headline) -> str:
+    """Say what a headline's interval generalises over."""
+    return _SCOPES[headline.scope]
+
+
+def more_or_less(percent: float) -> str:
+    """Return a relative change of the error in words."""
+    return f"{number(abs(percent), 1)} % {'less' if percent < 0 else 'more'}"
+
+
+def verdict_counts(findings: Findings) -> list[tuple[str, int]]:
+    """Return how many ranked treatments have each verdict, in the order of VERDICTS."""
+    ranking = findings.analysis.ranking if findings.analysis else ()
+    counts = Counter(row.verdict for row in ranking)
+    return [(verdict, counts[verdict]) for verdict in VERDICTS if counts[verdict]]
+
+
+def status_counts(findings: Findings) -> dict[str, int]:
+    """Return how many trials ended in each status, in the order of frequency."""
+    counts = findings.evidence.frame["status"].value_counts()
+    return {
+        str(status): int(n) for status, n in sorted(counts.items(), key=lambda c: (-c[1], c[0]))
+    }
+
+
+def _compared(findings: Findings, escape: Callable[[object], str]) -> str:
+    evidence = findings.evidence
+    others = len(evidence.treatments) - 1
+    cells = evidence.cells
+    parts = [
+        counted(len({cell[at] for cell in cells}), noun)
+        for at, noun in enumerate(("data set", "architecture", "recipe"))
+        if at < 2 or len({cell[at] for cell in cells}) > 1
+    ]
+    seeds = counted(len(evidence.manifest["seeds"]), "seed")
+    networks = counted(len(evidence.frame), "network")
+    compared = f"{counted(others, 'treatment was', 'treatments were')} compared with"
+    if not others:
+        compared = "No treatment was compared yet with"
+    return (
+        f"{compared} the baseline {escape(plain(evidence.baseline))} in"
+        f" {counted(len(cells), 'cell')} ({', '.join(parts)}) with {seeds}: {networks} trained."
+    )
+
+
+def _found(findings: Findings, escape: Callable[[object], str]) -> str:
+    if findings.analysis is None:
+        return f"Nothing can be said yet: {escape(findings.problem)}."
+    ranking = findings.analysis.ranking
+    baseline = escape(plain(findings.evidence.baseline))
+    if not ranking:
+        return f"Nothing is ranked yet: that takes three pairs with {baseline} in every cell."
+    first = [row for row in ranking if row.rank == 1]
+    best = first[0]
+    names = listed(escape(plain(row.treatment)) for row in first)
+    counts = listed([f"{n} {verdict}" for verdict, n in verdict_counts(findings)], most=9)
+    if best.state == "identical":
+        found = f"The first of the ranking is {names}, whose runs are those of {baseline}"
+    else:
+        found = (
+            f"The smallest test error over all cells has {names}:"
+            f" {more_or_less(best.change_percent)} than {baseline}, 95 % interval"
+            f" {change_interval(best.low_percent, best.high_percent)} %, verdict {best.verdict}"
+        )
+    return f"{found}; verdicts of {counted(len(ranking), 'ranked treatment')}: {counts}."
+
+
+def _how_sure(findings: Findings) -> str:
+    evidence = findings.evidence
+    declared = len(evidence.manifest["trials"])
+    counts = status_counts(findings)
+    with_result = counts.get("ok", 0) + counts.get("diverged", 0)
+    gaps = (
+        f"{share(counts.get('diverged', 0), with_result)} runs diverged, and"
+        f" {share(declared - with_result, declared)} trials have no result"
+    )
+    if findings.analysis is None or not findings.analysis.ranking:
+        return f"So far, {gaps}."
+    decided = any(row.verdict.startswith(("better", "worse")) for row in findings.analysis.ranking)
+    error = number(findings.analysis.family_error_percent, 0)
+    chance = "that any better or worse among the verdicts is wrong"
+    if not decided:
+        chance = "of a verdict better or worse where nothing differs"
+    return (
+        f"Runs are paired by seed; the chance {chance} is at most {error} %,"
+        f" {scope(findings.analysis.ranking[0])}; {gaps}."
+    )

@@ -1,0 +1,48 @@
+"""The ranking as a table of 80 columns, for the end of a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmark.publishing import summary
+from benchmark.publishing.findings import Findings
+from benchmark.publishing.ranking_tables import ranking_rows, unranked_rows
+from benchmark.publishing.text import plain, shortened
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+_NAME = 26
+
+
+def terminal_ranking(findings: Findings) -> Group:
+    """Return the three sentences, the ranking and the unranked, for a console of 80 columns."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    parts: list[Text | Table] = [Text(" ".join(summary.sentences(findings, plain)))]
+    if findings.analysis is not None:
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column("", justify="right")
+        table.add_column("treatment", no_wrap=True)
+        table.add_column("error %", justify="right", no_wrap=True)
+        table.add_column("95 % interval", justify="right", no_wrap=True)
+        table.add_column("diverged", justify="right")
+        table.add_column("verdict")
+        for row in ranking_rows(findings):
+            texts = (
+                row.rank,
+                shortened(row.treatment, _NAME),
+                row.change,
+                row.interval,
+                row.failures,
+                row.verdict,
+            )
+            table.add_row(*map(Text, texts))
+        parts += [Text(), table]
+    parts += [
+        Text(f"unranked: {shortened(name, _NAME)}: {reason}")
+        for name, reason in unranked_rows(findings, plain)
+    ]
+    return Group(*parts)
