@@ -87,7 +87,7 @@ def dry_run(config: Path, changes: Sequence[str], plugins: Sequence[str]) -> Non
             f"{found.parameters / 1e6:.2f}",
             str(found.batch_size),
             f"{found.step_seconds[0]:.2f}",
-            f"{found.memory / 2**20:,.0f}",
+            f"{found.memory(cell.recipe.batch_size) / 2**20:,.0f}",
         )
     console.print(table, highlight=False)
     console.print(

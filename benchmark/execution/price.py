@@ -175,7 +175,7 @@ def _from_probe(cell: Cell, missing: int, device: Any) -> CellPrice:
         seconds=updates * statistics.median(steps) + evaluation,
         low=updates * min(steps) + evaluation,
         high=updates * max(steps) + evaluation,
-        memory=measured.memory,
+        memory=measured.memory(recipe.batch_size),
         parameters=measured.parameters,
         source="probe",
     )

@@ -10,7 +10,6 @@ from typing import Self
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
 from benchmark.execution.jobs import Event, Started
@@ -106,9 +105,8 @@ class Progress:
         return elapsed / (self._finished + self._running / 2) * left
 
     def _render(self) -> Group:
-        grid = Table.grid(padding=(0, 1), expand=False)
-        done = self._before + self._finished
-        grid.add_row(ProgressBar(self._total, done, width=20), Text(self._line()))
+        bar = ProgressBar(self._total, self._before + self._finished, width=40)
+        line = Text(self._line(), overflow="ellipsis", no_wrap=True)
         best = Text(overflow="ellipsis", no_wrap=True)
         if self._best:
             best.append(
@@ -116,7 +114,7 @@ class Progress:
                 f" {self._best.treatment} on {self._best.architecture}",
                 style="dim",
             )
-        return Group(grid, best)
+        return Group(bar, line, best)
 
 
 def duration(seconds: float) -> str:

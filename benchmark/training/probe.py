@@ -21,7 +21,7 @@ from benchmark.trial import Cell
 class Probe:
     """What a cell costs: times in seconds for a batch of `batch_size`, memory in bytes.
 
-    `memory` is that of one replica in training: weights, gradients, optimizer state and what the
+    `state_memory` is that of weights, gradients and the optimizer's state, `batch_memory` what the
     forward pass keeps for the backward pass.
     """
 
@@ -29,7 +29,12 @@ class Probe:
     batch_size: int
     step_seconds: tuple[float, ...]
     evaluation_seconds: float
-    memory: int
+    state_memory: int
+    batch_memory: int
+
+    def memory(self, batch_size: int) -> int:
+        """Return the bytes that one replica takes in training on batches of another size."""
+        return self.state_memory + self.batch_memory * batch_size // self.batch_size
 
 
 def image_size_of(cell: Cell) -> int:
@@ -68,7 +73,7 @@ def probe(
             cell.architecture, channels=channels, classes=classes, image_size=size, seed=0
         ).to(device)
         optimizer = make_optimizer(model, cell.recipe)
-        kept = _Kept()
+        kept = _Kept(model)
         seconds = []
         for _ in range(steps):
             start = time.perf_counter()
@@ -104,22 +109,28 @@ def probe(
         batch_size=batch_size,
         step_seconds=tuple(seconds),
         evaluation_seconds=evaluation,
-        memory=2 * weights + state + kept.bytes,
+        state_memory=2 * weights + state,
+        batch_memory=kept.bytes,
     )
 
 
 class _Kept:
-    """Counts the bytes that a forward pass keeps for the backward pass, each storage once."""
+    """Counts the bytes that a forward pass keeps for the backward pass, each storage once.
 
-    def __init__(self) -> None:
+    Weights are kept as well, but take no memory of their own.
+    """
+
+    def __init__(self, model: torch.nn.Module) -> None:
         self.bytes = 0
+        self._weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
 
     def counting(self) -> torch.autograd.graph.saved_tensors_hooks:
         storages: dict[int, int] = {}
 
         def pack(tensor: torch.Tensor) -> torch.Tensor:
             storage = tensor.untyped_storage()
-            storages[storage.data_ptr()] = storage.nbytes()
+            if storage.data_ptr() not in self._weights:
+                storages[storage.data_ptr()] = storage.nbytes()
             self.bytes = max(self.bytes, sum(storages.values()))
             return tensor
 
