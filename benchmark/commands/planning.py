@@ -32,8 +32,8 @@ def plan(
     from benchmark.grid import missing
     from benchmark.results.store import read_store
 
-    grid, _ = load_grid(config, changes, plugins)
-    folder = results_folder(grid, out)
+    grid = load_grid(config, changes, plugins)
+    folder = results_folder(grid.config, out)
     store = read_store(folder)
     left = missing(grid, store.done())
     counts = {

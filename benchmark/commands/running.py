@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -12,13 +13,13 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from benchmark.errors import INTERRUPTED, TERMINATED, UsageError
+from benchmark.errors import INTERRUPTED, TERMINATED, StoreError, UsageError
 
 if TYPE_CHECKING:
+    from benchmark.config import GridConfig
     from benchmark.execution.jobs import Executor
     from benchmark.execution.run import Summary
     from benchmark.grid import Grid
-    from benchmark.plugins import Plugin
     from benchmark.results.store import Store
 
 
@@ -51,29 +52,26 @@ def overrides(
     return [*(given or []), *short]
 
 
-def load_grid(
-    config: Path, changes: Sequence[str], plugins: Sequence[str]
-) -> tuple[Grid, list[Plugin]]:
+def load_grid(config: Path, changes: Sequence[str], plugins: Sequence[str]) -> Grid:
     """Read a config with its plugins, check every name in it, and expand it."""
     from benchmark.config import load_config
     from benchmark.grid import expand
-    from benchmark.plugins import installed_plugins, load_plugins
+    from benchmark.plugins import load_plugins
 
     load_plugins(plugins)
-    grid = expand(load_config(config, changes))
-    return grid, installed_plugins()
+    return expand(load_config(config, changes))
 
 
-def results_folder(grid: Grid, out: str | None) -> str:
+def results_folder(config: GridConfig, out: str | None) -> str:
     """Return the folder of a grid's records."""
-    return out or os.path.join("results", grid.config.name)
+    return out or os.path.join("results", config.name)
 
 
 def dry_run(config: Path, changes: Sequence[str], plugins: Sequence[str]) -> None:
     """Send one generated batch through every cell and print how it went."""
     from benchmark.execution.price import try_cell
 
-    grid, _ = load_grid(config, changes, plugins)
+    grid = load_grid(config, changes, plugins)
     console = Console()
     table = Table(box=None, pad_edge=False)
     table.add_column("cell", overflow="fold")
@@ -104,43 +102,86 @@ def run(
     retry: Sequence[str],
 ) -> int:
     """Train what is missing, publish the board beside the records, and return the exit code."""
+    from benchmark.config import load_config
+    from benchmark.grid import expand
+    from benchmark.plugins import load_plugins
     from benchmark.results.store import open_store
     from benchmark.trial import STATUSES
 
     if unknown := sorted(set(retry) - set(STATUSES)):
         raise UsageError(f"--retry {unknown[0]}: a status is one of {', '.join(STATUSES)}")
+    load_plugins(plugins)
+    loaded = load_config(config, changes)
+    folder = results_folder(loaded, out)
     console = Console()
-    grid, installed = load_grid(config, changes, plugins)
-    folder = results_folder(grid, out)
-    with open_store(folder, len(grid.trials)) as store:
-        sigterm = Sigterm()
-        before = signal.getsignal(signal.SIGTERM)
-        sigterm.listen()
-        try:
-            summary = _train(grid, store, installed, retry, console, sigterm)
-        except KeyboardInterrupt:
-            kept = sum(trial.id in store.records for trial in grid.trials)
-            console.print(
-                f"Stopped. {kept} of {len(grid.trials)} trials are kept in {folder};"
-                " the same command goes on from there.",
-                highlight=False,
-            )
-            return TERMINATED if sigterm.received else INTERRUPTED
-        finally:
-            signal.signal(signal.SIGTERM, before)
+    with _executor_ahead(loaded, folder, retry) as make_executor:
+        grid = expand(loaded)
+        with open_store(folder, len(grid.trials)) as store:
+            sigterm = Sigterm()
+            before = signal.getsignal(signal.SIGTERM)
+            sigterm.listen()
+            try:
+                summary = _train(grid, store, make_executor, retry, console, sigterm)
+            except KeyboardInterrupt:
+                kept = sum(trial.id in store.records for trial in grid.trials)
+                console.print(
+                    f"Stopped. {kept} of {len(grid.trials)} trials are kept in {folder};"
+                    " the same command goes on from there.",
+                    highlight=False,
+                )
+                return TERMINATED if sigterm.received else INTERRUPTED
+            finally:
+                signal.signal(signal.SIGTERM, before)
     return _report(folder, summary, console)
+
+
+@contextmanager
+def _executor_ahead(
+    config: GridConfig, folder: str, retry: Sequence[str]
+) -> Iterator[Callable[[], Executor]]:
+    """Start Ray's workers before the grid is expanded, which loads timm here as they do there.
+
+    Yields what returns the executor: one that is made only then if there seems to be nothing to
+    train, if another driver is at work, or if the executor takes no time to start.
+    """
+    from benchmark.execution.run import make_executor
+    from benchmark.plugins import installed_plugins
+
+    if config.execution.executor == "inline" or not _seems_unfinished(config, folder, retry):
+        yield lambda: make_executor(config, installed_plugins())
+        return
+    executor = make_executor(config, installed_plugins())
+    try:
+        yield lambda: executor
+    finally:
+        executor.close()
+
+
+def _seems_unfinished(config: GridConfig, folder: str, retry: Sequence[str]) -> bool:
+    from benchmark.results.frame import load_manifest
+    from benchmark.results.store import read_store, running_driver
+
+    if running_driver(folder):
+        return False
+    done = read_store(folder).done(retry)
+    try:
+        manifest = load_manifest(folder)
+    except StoreError:
+        return True
+    changed = manifest.get("config") != config.to_dict()
+    return changed or any(trial not in done for trial, *_ in manifest["trials"])
 
 
 def _train(
     grid: Grid,
     store: Store,
-    plugins: Sequence[Plugin],
+    make_executor: Callable[[], Executor],
     retry: Sequence[str],
     console: Console,
     sigterm: Sigterm,
 ) -> Summary:
     from benchmark.execution.progress import Progress
-    from benchmark.execution.run import make_executor, train_missing
+    from benchmark.execution.run import train_missing
     from benchmark.grid import missing
 
     count = len(missing(grid, store.done(retry)))
@@ -152,7 +193,7 @@ def _train(
     )
 
     def executor() -> Executor:
-        made = make_executor(grid.config, plugins)
+        made = make_executor()
         # Ray has put a handler of its own in place of ours, which would print its stack and abort.
         sigterm.listen()
         return made

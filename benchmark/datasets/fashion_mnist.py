@@ -35,7 +35,7 @@ def fashion_mnist(data_dir: Path | None) -> Images:
         "fashion_mnist",
         [*places, DEBIAN],
         "Install Debian's package (apt-get install dataset-fashion-mnist), or download it into the"
-        " data_dir of the config: python -c \"from torchvision.datasets import FashionMNIST as F;"
+        ' data_dir of the config: python -c "from torchvision.datasets import FashionMNIST as F;'
         " F('data', download=True)\" and data_dir: data",
     )
 

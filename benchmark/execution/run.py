@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from benchmark.plugins import Plugin
 
 LARGEST_AUTO_COHORT = 4
+COHORTS_PER_WORKER = 32
 
 
 @dataclass(frozen=True)
@@ -83,12 +84,12 @@ def summarise(grid: Grid, store: Store) -> Summary:
 def cohort_size(config: GridConfig, missing: int, workers: int) -> int:
     """Return how many trials are trained side by side: as configured, or `auto`.
 
-    Automatic cohorts are small enough that every worker gets eight of them or more, so that none
-    waits long for another at the end and a kill costs little.
+    Automatic cohorts are so small that every worker gets many of them: none waits long for
+    another at the end, and a kill costs little.
     """
     if config.execution.cohort_size != "auto":
         return int(config.execution.cohort_size)
-    return max(min(missing // (8 * workers), LARGEST_AUTO_COHORT), 1)
+    return max(min(missing // (COHORTS_PER_WORKER * workers), LARGEST_AUTO_COHORT), 1)
 
 
 def make_executor(config: GridConfig, plugins: Collection[Plugin]) -> Executor:

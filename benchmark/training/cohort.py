@@ -71,10 +71,13 @@ def train_cohort(
             share = (time.perf_counter() - start) / max(count, 1)
             run(lambda replica, seconds=share: replica.finish_epoch(seconds))  # type: ignore[misc]
             on_epoch(epoch)
+        start, count = time.perf_counter(), len(active())
         evaluate(data.test)
+        synchronise(device)
+        share = (time.perf_counter() - start) / max(count, 1)
         for replica in [each for each in replicas if each.trial.id not in records]:
             with _errors_recorded(replica.trial, records, place(replica.trial)):
-                records[replica.trial.id] = replica.record(data, place(replica.trial))
+                records[replica.trial.id] = replica.record(data, place(replica.trial), share)
     return [records[trial.id] for trial in cohort.trials]
 
 

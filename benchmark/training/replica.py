@@ -122,7 +122,7 @@ class Replica:
         }.items():
             self.curves[name].append(value)
 
-    def record(self, data: CellData, provenance: dict[str, Any]) -> Record:
+    def record(self, data: CellData, provenance: dict[str, Any], test_seconds: float) -> Record:
         """Close the trial, whose test images have been evaluated if it is active.
 
         `diverged` is a training loss that was not finite, or a loss that ends above that of an
@@ -153,7 +153,7 @@ class Replica:
             seconds={
                 "initialization": self.report.initialization_seconds,
                 "rewiring": self.report.rewiring_seconds,
-                "training": sum(self.curves["seconds"]),
+                "training": sum(self.curves["seconds"]) + test_seconds,
             },
             message=self.message,
             provenance=provenance,

@@ -134,7 +134,7 @@ def test_an_interrupt_keeps_what_is_finished_and_ends_the_workers(
 def test_automatic_cohorts_leave_every_worker_several(write_config: WriteConfig) -> None:
     config = load_config(write_config())
     assert cohort_size(config, missing=8, workers=2) == 1
-    assert cohort_size(config, missing=32, workers=2) == 2
+    assert cohort_size(config, missing=128, workers=2) == 2
     assert cohort_size(config, missing=10_000, workers=2) == 4
     fixed = load_config(write_config(), ["execution.cohort_size=16"])
     assert cohort_size(fixed, missing=8, workers=2) == 16
