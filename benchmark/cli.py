@@ -60,6 +60,14 @@ Address = Annotated[
     typer.Option(help="The Ray cluster to join. [default: RAY_ADDRESS, else a local one]"),
 ]
 Workers = Annotated[int | None, typer.Option(min=1, help="How many workers on each node.")]
+Records = Annotated[
+    list[str] | None,
+    typer.Option("--records", metavar="DIR|TABLE.csv", help="Results folder, board or tidy table."),
+]
+Family = Annotated[
+    int | None,
+    typer.Option(help="How many comparisons p allows for. [default: the grid's number]"),
+]
 Device = Annotated[Literal["auto", "cpu", "cuda"] | None, typer.Option(help="What to train on.")]
 
 
@@ -158,6 +166,49 @@ def board(
     if check:
         raise typer.Exit(reading.check_boards(sources))
     reading.board(sources, out)
+
+
+@app.command()
+def compare(
+    treatment: Annotated[
+        str | None, typer.Argument(metavar="A", help="The treatment, as in orthogonal+pa.")
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Argument(metavar="B", help="What it is compared with.")
+    ] = None,
+    records: Records = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the analysis as JSON.")] = False,
+    baseline: Annotated[
+        str | None, typer.Option(help="B where none is named. [default: the grid's, else timm]")
+    ] = None,
+    family: Family = None,
+    margin: Annotated[
+        float | None, typer.Option(help="Change of the error that is none. [default: 0.05]")
+    ] = None,
+    target: Annotated[
+        float | None, typer.Option(help="Accuracy difference to plan for. [default: 0.005]")
+    ] = None,
+    common: Annotated[
+        bool, typer.Option("--common", help="Leave out cells in which A has no runs.")
+    ] = False,
+) -> None:
+    """Compare treatment A with B, seed by seed, on one page.
+
+    Without A and B, --json prints the analysis of every treatment against the baseline.
+    """
+    from benchmark.commands import comparing
+
+    comparing.compare(
+        treatment,
+        reference,
+        records or [],
+        baseline=baseline,
+        family=family,
+        margin=margin,
+        target=target,
+        common=common,
+        as_json=as_json,
+    )
 
 
 @app.command("list")

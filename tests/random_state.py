@@ -20,7 +20,11 @@ def seed_globals(seed: int) -> None:
 @contextmanager
 def global_state_kept() -> Iterator[None]:
     """Assert that the block leaves every global generator as it was."""
-    python, numpy, pytorch = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()
+    python, numpy, pytorch = (
+        random.getstate(),
+        np.random.get_state()[1].copy(),
+        torch.get_rng_state(),
+    )
     yield
     assert random.getstate() == python
     assert (np.random.get_state()[1] == numpy).all()

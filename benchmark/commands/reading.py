@@ -90,7 +90,7 @@ def show_board(sources: Sequence[str], out: str, console: Console) -> None:
     written = publish(sources, out)
     console.print(terminal_ranking(written.findings), highlight=False)
     console.print(
-        f"\nLeaderboard: {out}/README.md and {out}/index.html; every run: {out}/trials.csv",
+        f"\nLeaderboard: {out}/README.md; every run: {out}/trials.csv",
         highlight=False,
         soft_wrap=True,
     )

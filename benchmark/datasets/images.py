@@ -67,11 +67,12 @@ def from_arrays(name: str, classes: int, train: ArrayImages, test: ArrayImages) 
                 f" but it has {classes} classes (0 to {classes - 1})"
             )
     scaled = train.pixels.astype(np.float64) / 255
-    std = scaled.std(axis=(0, 2, 3))
+    # By values and not by the deviation, which rounding lifts off zero.
+    varies = train.pixels.max(axis=(0, 2, 3)) > train.pixels.min(axis=(0, 2, 3))
     return Images(
         classes=classes,
         mean=tuple(scaled.mean(axis=(0, 2, 3)).tolist()),
-        std=tuple(np.where(std > 0, std, 1.0).tolist()),
+        std=tuple(np.where(varies, scaled.std(axis=(0, 2, 3)), 1.0).tolist()),
         train=train,
         test=test,
     )

@@ -10,6 +10,7 @@ import numpy as np
 from benchmark.publishing.findings import Findings
 from benchmark.publishing.tables import table
 from benchmark.publishing.text import (
+    Escape,
     change_interval,
     counted,
     interval,
@@ -41,13 +42,13 @@ class Claim:
     evidence: str
 
 
-def claims(findings: Findings) -> list[Claim]:
-    """Return the four claims with this board's evidence; names in it are escaped markdown."""
+def claims(findings: Findings, escape: Escape = md) -> list[Claim]:
+    """Return the four claims with this board's evidence, names in it escaped."""
     return [
         _variance_predicts(findings),
         _pa_lowers_variance(findings),
         _weights_are_kept(findings),
-        _performance_improves(findings),
+        _performance_improves(findings, escape),
     ]
 
 
@@ -111,7 +112,7 @@ def _weights_are_kept(findings: Findings) -> Claim:
     )
 
 
-def _performance_improves(findings: Findings) -> Claim:
+def _performance_improves(findings: Findings, escape: Escape) -> Claim:
     claim = "Performance improves in most cases, in training and in testing"
     pooled = [c for c in _pa_contrasts(findings, REWIRING_POOLED) if c.headline]
     single = _pa_contrasts(findings, REWIRING)
@@ -129,8 +130,8 @@ def _performance_improves(findings: Findings) -> Claim:
         headline = contrast.headline
         if headline:
             parts.append(
-                f"averaged over {listed(map(md, contrast.initializers))},"
-                f" {md(contrast.treatment)} changes the test error by"
+                f"averaged over {listed(map(escape, contrast.initializers))},"
+                f" {escape(contrast.treatment)} changes the test error by"
                 f" {signed(headline.change_percent, 1)} %"
                 f" {change_interval(headline.low_percent, headline.high_percent)}:"
                 f" {headline.verdict}"

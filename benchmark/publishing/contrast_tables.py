@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from benchmark.publishing.cell_tables import is_marked
 from benchmark.publishing.findings import Findings
-from benchmark.publishing.tables import table
+from benchmark.publishing.tables import Table
 from benchmark.publishing.text import (
     NOTHING,
+    Escape,
     change,
     change_interval,
     listed,
@@ -36,24 +37,30 @@ _TITLES = {
 
 
 def contrast_sections(findings: Findings) -> Iterator[str]:
-    """Yield a title, a table and its notes for each contrast family."""
-    for name, title in _TITLES.items():
+    """Yield a title and a table in markdown for each contrast family."""
+    for title, found in contrast_tables(findings):
+        yield f"**{title}**\n\n{found.markdown()}"
+
+
+def contrast_tables(
+    findings: Findings, escape: Escape = md, names: Collection[str] = tuple(_TITLES)
+) -> Iterator[tuple[str, Table]]:
+    """Yield a title and a table for each of the named contrast families that there are."""
+    for name in names:
         family = findings.contrast_family(name)
         if family:
-            found = contrast_table(findings, family)
-            yield f"**{title}** (p allows for {family.family})\n\n{found}"
+            title = f"{_TITLES[name]} (p allows for {family.family})"
+            yield title, _table(findings, family, escape)
 
 
-def contrast_table(findings: Findings, family: ContrastFamily) -> str:
-    """Return the contrasts of one family in markdown."""
+def _table(findings: Findings, family: ContrastFamily, escape: Escape) -> Table:
     pooled = family.name in (REWIRING_POOLED, BALANCE_POOLED)
-    first = "Averaged over" if pooled else "Called"
     named = {(c["a"], c["b"]): c["name"] for c in findings.evidence.manifest["contrasts"]}
-    has_first = pooled or family.name == NAMED
+    has_third = pooled or family.name == NAMED
     headers = (
         "Treatment",
         "Against",
-        *((first,) if has_first else ()),
+        *(("Averaged over" if pooled else "Called",) if has_third else ()),
         "Test error, %",
         "95 % interval",
         "p, family-wise",
@@ -65,13 +72,13 @@ def contrast_table(findings: Findings, family: ContrastFamily) -> str:
     rows = []
     for contrast in family.contrasts:
         called = named.get((contrast.treatment, contrast.reference), "")
-        extra = listed(map(md, contrast.initializers), most=12) if pooled else md(called)
-        row = _row(contrast)
-        rows.append((*row[:2], *((extra or NOTHING,) if has_first else ()), *row[2:]))
-    return table(headers, rows, "ll" + "l" * has_first + "rrrlrrr")
+        third = listed(map(escape, contrast.initializers), most=12) if pooled else escape(called)
+        names = escape(contrast.treatment), escape(contrast.reference)
+        rows.append((*names, *((third or NOTHING,) if has_third else ()), *_numbers(contrast)))
+    return Table(headers, tuple(rows), "ll" + "l" * has_third + "rrrlrrr")
 
 
-def _row(contrast: Contrast) -> tuple[str, ...]:
+def _numbers(contrast: Contrast) -> tuple[str, ...]:
     headline = contrast.headline
     lacking = len(contrast.reasons)
     found = (NOTHING, NOTHING, NOTHING, f"not tested: {lacking} cells lack pairs")
@@ -86,8 +93,6 @@ def _row(contrast: Contrast) -> tuple[str, ...]:
     better = sum((row.mean_difference or 0) > 0 for row in marked)
     own, other = contrast.failures, contrast.reference_failures
     return (
-        md(contrast.treatment),
-        md(contrast.reference),
         *found,
         f"{better} / {len(marked) - better} / {len(contrast.comparisons)}",
         share(own.k, own.n),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -133,7 +133,7 @@ def epochs_to_target(evidence: Evidence) -> tuple[dict[Cell, float], np.ndarray]
             continue
         last = curves[own, length[own] - 1].astype(np.float64)
         target = TARGET_SHARE * float(np.median(last))
-        targets[cell] = target
+        targets[cast(Cell, cell)] = target
         reached = curves[rows].astype(np.float64) >= target - 1e-7
         first = np.where(reached.any(axis=1), reached.argmax(axis=1) + 1.0, np.nan)
         epochs[rows] = np.where(ok[rows], first, np.nan)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -12,6 +11,7 @@ from benchmark.publishing.findings import Findings
 from benchmark.publishing.tables import table
 from benchmark.publishing.text import (
     NOTHING,
+    Escape,
     change,
     change_interval,
     listed,
@@ -137,9 +137,7 @@ def unranked_table(findings: Findings) -> str:
     return table(("Unranked", "Because"), rows, "ll") if rows else ""
 
 
-def unranked_rows(
-    findings: Findings, escape: Callable[[object], str] = md
-) -> list[tuple[str, str]]:
+def unranked_rows(findings: Findings, escape: Escape = md) -> list[tuple[str, str]]:
     """Return the treatments without a rank, each with its reasons, names in these escaped."""
     analysis = findings.analysis
     if analysis is None:
@@ -209,7 +207,7 @@ def _emphasised(verdict: str) -> str:
     return f"**{verdict}**" if verdict.startswith(("better", "worse")) else verdict
 
 
-def _because(row: Unranked, escape: Callable[[object], str]) -> str:
+def _because(row: Unranked, escape: Escape) -> str:
     by_state: dict[str, list[str]] = {}
     for reason in row.reasons:
         cell = escape(plain(f"{reason.dataset} / {reason.architecture} / {reason.recipe}"))

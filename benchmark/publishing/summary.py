@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 
 from benchmark.publishing.findings import Findings
 from benchmark.publishing.text import (
+    Escape,
     change_interval,
     counted,
     listed,
@@ -33,7 +33,7 @@ _SCOPES = {
 }
 
 
-def sentences(findings: Findings, escape: Callable[[object], str] = md) -> list[str]:
+def sentences(findings: Findings, escape: Escape = md) -> list[str]:
     """Return the three sentences, with names passed through `escape`."""
     return [_compared(findings, escape), _found(findings, escape), _how_sure(findings)]
 
@@ -63,7 +63,7 @@ def status_counts(findings: Findings) -> dict[str, int]:
     }
 
 
-def _compared(findings: Findings, escape: Callable[[object], str]) -> str:
+def _compared(findings: Findings, escape: Escape) -> str:
     evidence = findings.evidence
     others = len(evidence.treatments) - 1
     cells = evidence.cells
@@ -83,7 +83,7 @@ def _compared(findings: Findings, escape: Callable[[object], str]) -> str:
     )
 
 
-def _found(findings: Findings, escape: Callable[[object], str]) -> str:
+def _found(findings: Findings, escape: Escape) -> str:
     if findings.analysis is None:
         return f"Nothing can be said yet: {escape(findings.problem)}."
     ranking = findings.analysis.ranking
@@ -94,13 +94,15 @@ def _found(findings: Findings, escape: Callable[[object], str]) -> str:
     best = first[0]
     names = listed(escape(plain(row.treatment)) for row in first)
     counts = listed([f"{n} {verdict}" for verdict, n in verdict_counts(findings)], most=9)
-    if best.state == "identical":
-        found = f"The first of the ranking is {names}, whose runs are those of {baseline}"
+    by = f"{more_or_less(best.change_percent)} than {baseline}"
+    inside = f"95 % interval {change_interval(best.low_percent, best.high_percent)} %"
+    if best.estimate < 0:
+        have = "has" if len(first) == 1 else "have"
+        found = f"{names} {have} the smallest test error over all cells: {by}, {inside}"
     else:
         found = (
-            f"The smallest test error over all cells has {names}:"
-            f" {more_or_less(best.change_percent)} than {baseline}, 95 % interval"
-            f" {change_interval(best.low_percent, best.high_percent)} %, verdict {best.verdict}"
+            f"No ranked treatment has a smaller test error over all cells than {baseline}; closest"
+            f" comes {names} with {by}, {inside}"
         )
     return f"{found}; verdicts of {counted(len(ranking), 'ranked treatment')}: {counts}."
 

@@ -55,7 +55,8 @@ def read_table(source: str) -> tuple[dict[str, Any], dict[str, tuple[Row, bytes]
     if "trial" not in table.columns:
         table["trial"] = [content_id(dict(zip(_KEY, key, strict=True))) for key in _keys(table)]
     records = [
-        _record(row) for row in table.astype(object).where(table.notna(), None).to_dict("records")
+        _record({str(name): value for name, value in row.items()})
+        for row in table.astype(object).where(table.notna(), None).to_dict("records")
     ]
     lines = [record.to_json().encode() for record in records]
     rows = {
@@ -76,13 +77,15 @@ def _record(row: dict[str, Any]) -> Record:
         for when in ("before", "after")
         if row.get(f"strength_variance_{when}") is not None
     }
+    named: dict[str, Any] = {
+        name: row[name] for name in (*_KEY, "trial", "initializer", "rewiring", "status")
+    }
+    named |= {name: row.get(name) for name in _OPTIONAL}
     return Record(
-        trial=row["trial"],
+        **named,
         content={},
-        **{name: row[name] for name in (*_KEY, "initializer", "rewiring", "status")},
         accuracy=row["accuracy"] if status == "ok" else None,
         n_test=None if row["n_test"] is None else int(row["n_test"]),
-        **{name: row.get(name) for name in _OPTIONAL},
         strength=strength,
         seconds={} if row.get("seconds") is None else {"training": row["seconds"]},
     )

@@ -1,13 +1,26 @@
-"""Markdown tables: aligned pipes around cells that are already text."""
+"""Tables of text, and their markdown: aligned pipes around cells that are already text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from tabulate import tabulate
 
-LEFT, RIGHT, CENTRE = "left", "right", "center"
-_ALIGNMENTS = {"l": LEFT, "r": RIGHT, "c": CENTRE}
+_ALIGNMENTS = {"l": "left", "r": "right", "c": "center"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Headers and rows of text; `align` has l, r or c for each column."""
+
+    headers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    align: str
+
+    def markdown(self) -> str:
+        """Return a pipe table; names in the cells have been through `md`."""
+        return table(self.headers, self.rows, self.align)
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> str:

@@ -1,4 +1,4 @@
-"""The templates of README.md and index.html."""
+"""The templates of README.md."""
 
 from __future__ import annotations
 

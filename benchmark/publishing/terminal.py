@@ -12,7 +12,7 @@ from benchmark.publishing.text import plain, shortened
 if TYPE_CHECKING:
     from rich.console import Group
 
-_NAME = 26
+_NAME = 24
 
 
 def terminal_ranking(findings: Findings) -> Group:
@@ -23,7 +23,7 @@ def terminal_ranking(findings: Findings) -> Group:
 
     parts: list[Text | Table] = [Text(" ".join(summary.sentences(findings, plain)))]
     if findings.analysis is not None:
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
         table.add_column("", justify="right")
         table.add_column("treatment", no_wrap=True)
         table.add_column("error %", justify="right", no_wrap=True)

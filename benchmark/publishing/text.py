@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+
+Escape = Callable[[object], str]
+"""How names enter a text: `md` for markdown, `plain` where something else escapes."""
 
 NOTHING = "–"
 MINUS = "−"

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 LEAST_SEEDS = 3
 MOST_SEEDS = 1000
 TIERS = (5, 10, 30)
+FAR_OUT = 1e4
+"""The critical t from which the noncentrality is taken from its limit, right to 1e-8 there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,10 @@ def noncentrality(df: ArrayLike, alpha: float = 0.05, power: float = 0.8) -> Flo
     """
     distinct, back = np.unique(np.asarray(df, dtype=np.float64), return_inverse=True)
     critical = scipy.special.stdtrit(distinct, 1 - alpha / 2)
+    # Far out the normal part is lost beside the chi-squared one, and SciPy's series do not end.
+    far = critical > FAR_OUT
+    limit = critical * np.sqrt(scipy.special.chdtri(distinct, 1 - power) / distinct)
+    critical = np.where(far, 1.0, critical)
     delta: Floats = np.asarray(scipy.special.nctdtrinc(distinct, 1 - power, critical))
     # SciPy's inverse is off by up to 1e-4; chord steps bring it to rounding error.
     step = 1e-5 * delta
@@ -90,7 +96,7 @@ def noncentrality(df: ArrayLike, alpha: float = 0.05, power: float = 0.8) -> Flo
     slope = (ahead - scipy.special.nctdtr(distinct, delta - step, critical)) / (2 * step)
     for _ in range(4):
         delta = delta - (scipy.special.nctdtr(distinct, delta, critical) - (1 - power)) / slope
-    return delta[back].reshape(np.shape(df))
+    return np.where(far, limit, delta)[back].reshape(np.shape(df))
 
 
 def detectable(

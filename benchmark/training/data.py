@@ -58,8 +58,13 @@ class FilePixels:
             # Without a generator of its own the loader would draw from torch's global one.
             generator=torch.Generator().manual_seed(0),
         )
-        for pixels in loader:
-            yield pixels.to(self._device, non_blocking=True)
+        try:
+            for pixels in loader:
+                yield pixels.to(self._device, non_blocking=True)
+        except OSError as error:
+            # The traceback holds the workers in a cycle, whose end is slow and loud; the message
+            # has the worker's own traceback.
+            raise error.with_traceback(None)  # noqa: B904
 
 
 class _Files(Dataset[torch.Tensor]):

@@ -165,7 +165,7 @@ def test_the_variance_left_is_within_half_of_what_the_published_code_leaves(
 def test_the_effect_depends_on_the_offset_in_units_of_the_weights(
     std: float, offset: float, factor: float
 ) -> None:
-    """The published code's factors on 256x256 Gaussians; the last line has the scale divided out."""
+    """The published code's factors on 256x256 Gaussians; the last has the scale divided out."""
     factors = []
     for seed in range(3):
         weight = np.random.default_rng(seed).normal(0, std, (256, 256))

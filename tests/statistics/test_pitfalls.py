@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from benchmark.statistics import analyse
 from benchmark.statistics.paired import mean_and_sd
-from benchmark.statistics.ranking import verdict
+from benchmark.statistics.ranking import ranked, verdict
 
 
 def only_comparison(as_table, arm_rows, baseline, treatment, n_test=1000):
@@ -85,6 +87,16 @@ def test_equal_estimates_share_a_rank_and_the_next_is_counted_on(as_table, arm_r
     )
     ranking = analyse(table, "timm").ranking
     assert [(row.rank, row.treatment) for row in ranking] == [(1, "a"), (1, "b"), (3, "c")]
+
+
+def test_rounding_noise_does_not_break_a_shared_rank(random_table):
+    row = analyse(random_table(1, failing=0.0), "timm").ranking[0]
+    found = [
+        replace(row, treatment="b", estimate=0.1 + 0.2),
+        replace(row, treatment="a", estimate=0.3 + 2e-12),
+        replace(row, treatment="c", estimate=0.3),
+    ]
+    assert [(each.rank, each.treatment) for each in ranked(found)] == [(1, "b"), (1, "c"), (3, "a")]
 
 
 def test_two_groups_are_no_sample_and_three_are(random_table):

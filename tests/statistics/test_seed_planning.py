@@ -101,6 +101,11 @@ def test_the_plan_over_equal_cells_has_its_power(arm_rows, as_table):
     found = plan_from_pilot(table, "pa", "timm", 0.005).over_cells
     sd = steps.std(ddof=1)
     assert found.sd == pytest.approx(sd / 2, rel=1e-9)
+    # Four cells of four pairs leave 12 degrees of freedom to the pilot's spread.
+    sure = float(cautious_sd(sd / 2, 12))
+    assert found.tiers[0].detectable == pytest.approx(
+        float(detectable(5, sure, spreads=4)), rel=1e-9
+    )
     assert simulated_power(found.seeds, 0.005, sd, cells=4) >= 0.79
     assert simulated_power(found.seeds - 1, 0.005, sd, cells=4) < 0.81
 

@@ -149,6 +149,16 @@ def test_noncentrality_agrees_with_a_root_finder(alpha):
         np.testing.assert_allclose(noncentrality(df, alpha, power), expected, rtol=1e-10)
 
 
+def test_noncentrality_far_out_goes_on_smoothly_and_ends():
+    # At 2 degrees of freedom these levels have critical values just below and above 10,000.
+    alphas = [2 * scipy.stats.t.sf(c, 2) for c in (9_990, 10_010)]
+    near, far = (
+        noncentrality(2, alpha) / c for alpha, c in zip(alphas, (9_990, 10_010), strict=True)
+    )
+    assert near == pytest.approx(far, rel=3e-8)
+    assert noncentrality(2, 1e-14) > 1e6
+
+
 def test_seeds_needed_is_the_first_number_of_pairs_whose_power_suffices():
     for ratio in (10.0, 3.3, 3.2, 1.0, 0.5, 0.2, 0.09):
         n = seeds_needed(ratio, 1.0)

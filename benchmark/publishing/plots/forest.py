@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from benchmark.publishing.plots.canvas import (
     BLUE,
@@ -14,6 +17,8 @@ from benchmark.publishing.plots.canvas import (
     PAPER,
     new_figure,
     place,
+    polylines,
+    row_names,
     text_width,
     to_svg,
 )
@@ -22,8 +27,17 @@ from benchmark.publishing.text import MINUS, shortened
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from benchmark.statistics.results import Analysis
+    from benchmark.statistics.results import Analysis, Headline
 
+
+class _Style(NamedTuple):
+    color: str
+    marker: str
+    filled: bool
+
+
+_BETTER, _WORSE = _Style(BLUE, "o", True), _Style(ORANGE, "s", True)
+_NEITHER = _Style(MUTED, "o", False)
 _TICKS = (0, -10, 10, -20, 20, -50, 50, 100, -5, 5, -75, 200, 300, -2, 2, -1, 1)
 _FURTHEST = math.log(4)
 _LEAST = math.log(1.02)
@@ -48,17 +62,19 @@ def forest_plot(analysis: Analysis) -> str:
     axes.axvline(0.0, color=INK, linewidth=1.2)
     margin = math.log1p(analysis.margin)
     axes.axvspan(-margin, margin, color=GRID, alpha=0.45, linewidth=0)
-    for y, row in enumerate(ranking):
-        color, face, marker = MUTED, PAPER, "o"
-        if row.verdict.startswith("better"):
-            color, face = BLUE, BLUE
-        elif row.verdict == "worse":
-            color, face, marker = ORANGE, ORANGE, "s"
-        _interval(axes, y, row.low, row.high, low - room, high + room, color)
-        if low - room <= row.estimate <= high + room:
-            axes.plot([row.estimate], [y], marker, color=color, markerfacecolor=face, markersize=6)
-    axes.set_yticks(range(len(names)), names)
-    axes.tick_params(axis="y", length=0)
+    for style in (_NEITHER, _BETTER, _WORSE):
+        rows = [(y, row) for y, row in enumerate(ranking) if _style(row) is style]
+        _intervals(axes, rows, low - room, high + room, style.color)
+        inside = [(row.estimate, y) for y, row in rows if low <= row.estimate <= high]
+        axes.plot(
+            [x for x, _ in inside],
+            [y for _, y in inside],
+            style.marker,
+            color=style.color,
+            markerfacecolor=style.color if style.filled else PAPER,
+            markersize=6,
+        )
+    row_names(axes, names)
     axes.spines["left"].set_visible(False)
     _percent_ticks(axes, low - room, high + room, 8.0 - left - 0.25)
     axes.set_xlabel(f"change of the test error against {shortened(analysis.baseline)}, %")
@@ -68,14 +84,30 @@ def forest_plot(analysis: Analysis) -> str:
     return to_svg(figure, "Change of the test error, with 95 % intervals")
 
 
-def _interval(
-    axes: Axes, y: int, low: float, high: float, left: float, right: float, color: str
+def _style(row: Headline) -> _Style:
+    if row.verdict.startswith("better"):
+        return _BETTER
+    return _WORSE if row.verdict == "worse" else _NEITHER
+
+
+def _intervals(
+    axes: Axes, rows: Sequence[tuple[int, Headline]], left: float, right: float, color: str
 ) -> None:
-    """A line from low to high, with an arrow head where it leaves the axes."""
-    axes.plot([max(low, left), min(high, right)], [y, y], color=color, linewidth=2.0)
-    for beyond, edge, marker in ((low < left, left, "<"), (high > right, right, ">")):
+    """Lines from low to high, with arrow heads where they leave the axes."""
+    lines = [
+        np.array([(max(row.low, left), y), (min(row.high, right), y)], dtype=np.float64)
+        for y, row in rows
+        if row.low < right and row.high > left
+    ]
+    polylines(axes, lines, color, 2.0, capstyle="butt")
+    for edge, marker, beyond in (
+        (left, "<", [y for y, row in rows if row.low < left]),
+        (right, ">", [y for y, row in rows if row.high > right]),
+    ):
         if beyond:
-            axes.plot([edge], [y], marker, color=color, markersize=6, clip_on=False)
+            axes.plot(
+                [edge] * len(beyond), beyond, marker, color=color, markersize=6, clip_on=False
+            )
 
 
 def _percent_ticks(axes: Axes, low: float, high: float, inches: float) -> None:

@@ -14,6 +14,7 @@ from benchmark.publishing.plots.canvas import (
     WIDTH,
     new_figure,
     place,
+    row_names,
     text_width,
     to_svg,
 )
@@ -47,17 +48,18 @@ def heat_map(findings: Findings) -> str:
             row = comparisons.get((cell, name))
             if row and row.mean_difference is not None:
                 values[i, k], marks[i, k] = 100 * row.mean_difference, is_marked(row)
+    right = min(max(0.64 * text_width(columns[-1]) if columns else 0.0, 0.3), 1.6)
     head = max((text_width(name) for name in columns), default=0.5) * 0.77 + 0.25
     left = min(max((text_width(name) for name in labels), default=0.5) + 0.2, 3.0)
     figure = new_figure(head + 0.55 + _ROW * max(len(names), 1))
     axes = figure.add_subplot()
-    place(axes, figure, left, 0.5, 0.75, head)
+    place(axes, figure, left, 0.5, right, head)
     axes.set_xlim(-0.5, len(columns) - 0.5)
-    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_ylim(max(len(names), 1) - 0.5, -0.5)
     finite = np.abs(values[~np.isnan(values)])
     limit = max(float(np.quantile(finite, 0.9)), 0.01) if len(finite) else 1.0
-    _draw(axes, values, marks, limit, (WIDTH - left - 0.75) / max(len(columns), 1))
-    axes.set_yticks(range(len(labels)), labels)
+    _draw(axes, values, marks, limit, (WIDTH - left - right) / max(len(columns), 1))
+    row_names(axes, labels)
     axes.set_xticks(range(len(columns)), columns, rotation=50, ha="left", rotation_mode="anchor")
     axes.tick_params(length=0, top=False, bottom=False, labeltop=True, labelbottom=False, pad=4)
     for spine in axes.spines.values():
@@ -80,17 +82,21 @@ def _draw(axes: Axes, values: np.ndarray, marks: np.ndarray, limit: float, width
     from matplotlib.colors import LinearSegmentedColormap, to_hex
 
     ramp = LinearSegmentedColormap.from_list("difference", _ENDS)
-    steps = np.round(np.clip(values / limit, -1, 1) * _STEPS)
+    # The square root shows small differences beside large ones.
+    steps = np.round(np.sign(values) * np.sqrt(np.clip(np.abs(values) / limit, 0, 1)) * _STEPS)
     for step in np.unique(steps[~np.isnan(steps)]):
         squares(axes, np.argwhere(steps == step), to_hex(ramp(0.5 + step / _STEPS / 2)))
     squares(axes, np.argwhere(np.isnan(values)), GRID)
-    numbers = values.size <= _MOST_NUMBERS and width >= 0.5
+    dark = np.abs(steps) > 0.7 * _STEPS
+    if values.size > _MOST_NUMBERS or width < 0.5:
+        for color, own in ((_ON_DARK, marks & dark), (_ON_LIGHT, marks & ~dark)):
+            rows, columns = np.nonzero(own)
+            axes.plot(columns, rows, color=color, marker=(6, 2, 0), markersize=5, ls="")
+        return
     for i, k in np.argwhere(~np.isnan(values)):
-        mark = "*" if marks[i, k] else ""
-        text = signed(values[i, k]) + mark if numbers else mark
-        if text:
-            color = _ON_DARK if abs(steps[i, k]) > 0.7 * _STEPS else _ON_LIGHT
-            axes.text(k, i, text, ha="center", va="center_baseline", color=color, size=8.5)
+        text = signed(values[i, k]) + ("*" if marks[i, k] else "")
+        color = _ON_DARK if dark[i, k] else _ON_LIGHT
+        axes.text(k, i, text, ha="center", va="center_baseline", color=color, size=8.5)
 
 
 def squares(axes: Axes, places: np.ndarray, color: str) -> None:
@@ -103,4 +109,4 @@ def squares(axes: Axes, places: np.ndarray, color: str) -> None:
     corners = np.array([(-0.48, -0.46), (0.48, -0.46), (0.48, 0.46), (-0.48, 0.46), (0, 0)])
     vertices = (places[:, ::-1][:, None, :] + corners).reshape(-1, 2)
     codes = [Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY] * len(places)
-    axes.add_patch(PathPatch(Path(vertices, codes), facecolor=color, linewidth=0))
+    axes.add_artist(PathPatch(Path(vertices, codes), facecolor=color, linewidth=0))

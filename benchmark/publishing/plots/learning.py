@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from benchmark.publishing.plots.canvas import (
     WIDTH,
     new_figure,
     place,
+    polylines,
     to_svg,
 )
 from benchmark.publishing.text import shortened
@@ -58,12 +60,12 @@ def learning_plot(findings: Findings, curves: MeanCurves, cells: Sequence[int], 
             top + row * _PANEL + 0.35,
         )
         epochs = np.arange(1, curves.epochs(cell) + 1)
-        for name in [*grey, *reversed(coloured), evidence.baseline]:
+        others = 100 * curves.mean[cell, [at[name] for name in grey], : len(epochs)]
+        lines = [np.column_stack([epochs, mean]) for mean in others if not np.isnan(mean).any()]
+        polylines(axes, lines, MUTED, 0.6, alpha=0.45)
+        for name in [*reversed(coloured), evidence.baseline]:
             mean = 100 * curves.mean[cell, at[name], : len(epochs)]
             if np.isnan(mean).all():
-                continue
-            if name in grey:
-                axes.plot(epochs, mean, color=MUTED, linewidth=0.6, alpha=0.45)
                 continue
             reach = 100 * curves.half_width[cell, at[name], : len(epochs)]
             marker = "o" if len(epochs) == 1 else None
@@ -79,7 +81,7 @@ def learning_plot(findings: Findings, curves: MeanCurves, cells: Sequence[int], 
             axes.set_xlabel("epoch")
         if column == 0:
             axes.set_ylabel("validation accuracy, %")
-    lines = [
+    entries = [
         Line2D(
             [],
             [],
@@ -91,10 +93,10 @@ def learning_plot(findings: Findings, curves: MeanCurves, cells: Sequence[int], 
         for name in [evidence.baseline, *coloured]
     ]
     if grey:
-        lines.append(Line2D([], [], color=MUTED, linewidth=0.8, label=f"{len(grey)} others"))
+        entries.append(Line2D([], [], color=MUTED, linewidth=0.8, label=f"{len(grey)} others"))
     height = float(figure.get_size_inches()[1])
     figure.legend(
-        handles=lines, loc="upper left", ncols=_COLUMNS, bbox_to_anchor=(0.02, 1 - 0.05 / height)
+        handles=entries, loc="upper left", ncols=_COLUMNS, bbox_to_anchor=(0.02, 1 - 0.05 / height)
     )
     return to_svg(figure, title)
 
@@ -106,5 +108,5 @@ def _panel_title(findings: Findings, cell: int) -> str:
     return architecture if len(recipes) == 1 else f"{architecture} / {recipe}"
 
 
-def _line(baseline: bool) -> str:
+def _line(baseline: bool) -> Literal["--", "-"]:
     return "--" if baseline else "-"

@@ -14,6 +14,7 @@ from benchmark.publishing.plots.canvas import (
     MUTED,
     WIDTH,
     new_figure,
+    polylines,
     to_svg,
 )
 from benchmark.publishing.text import shortened
@@ -93,24 +94,29 @@ def _draw(names: list[str], ranks: NDArray[np.float64], bars: list[tuple[int, in
     line = 0.6
     axes.plot([_SIDE, WIDTH - _SIDE], [line, line], color=INK, linewidth=1.0)
     step = max(1, -(-n // 10))
-    for tick in range(1, n + 1, step):
-        at = _SIDE + (tick - 1) * scale
-        axes.plot([at, at], [line - 0.07, line], color=INK, linewidth=1.0)
+    ticks = [(tick, _SIDE + (tick - 1) * scale) for tick in range(1, n + 1, step)]
+    polylines(axes, [np.array([(at, line - 0.07), (at, line)]) for _, at in ticks], INK, 1.0)
+    for tick, at in ticks:
         axes.text(at, line - 0.12, str(tick), ha="center", va="bottom", size=9)
     axes.text(WIDTH / 2, 0.2, "mean rank over cells (1 is best)", ha="center", color=MUTED, size=9)
-    for i, (start, end) in enumerate(bars):
-        y = line + 0.12 + _BAR * i
-        axes.plot([x[start] - 0.03, x[end] + 0.03], [y, y], color=INK, linewidth=3.0)
+    ys = [line + 0.12 + _BAR * i for i in range(len(bars))]
+    joined = [
+        np.array([(x[start] - 0.03, y), (x[end] + 0.03, y)])
+        for (start, end), y in zip(bars, ys, strict=True)
+    ]
+    polylines(axes, joined, INK, 3.0, capstyle="butt")
+    elbows = []
     for i, name in enumerate(names):
         left = i < half
         row = i if left else n - 1 - i
         y = line + depth + _ROW * (row + 0.5)
         edge, side = (_SIDE - 0.15, -0.06) if left else (WIDTH - _SIDE + 0.15, 0.06)
-        axes.plot([x[i], x[i], edge], [line, y, y], color=MUTED, linewidth=0.8)
+        elbows.append(np.array([(x[i], line), (x[i], y), (edge, y)]))
         text = (
             f"{shortened(name, 30)}  {ranks[i]:.1f}"
             if left
             else f"{ranks[i]:.1f}  {shortened(name, 30)}"
         )
         axes.text(edge + side, y, text, ha="right" if left else "left", va="center", size=9)
+    polylines(axes, elbows, MUTED, 0.8)
     return to_svg(figure, "Mean ranks of the treatments over cells")

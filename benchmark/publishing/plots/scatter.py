@@ -21,6 +21,8 @@ from benchmark.publishing.plots.canvas import (
     WIDTH,
     new_figure,
     place,
+    polylines,
+    row_names,
     text_width,
     to_svg,
 )
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _SEED_ROW = 0.2
-_SEED_COLUMNS = 3
+_SEED_PANEL = 1.25
+"""Inches that a panel of runs needs."""
 MOST_DOTS = 6000
 """With more runs than this in a figure, only the first seeds are drawn, and it says so."""
 
@@ -105,7 +108,7 @@ def seed_plot(findings: Findings, cells: Sequence[int], title: str) -> str:
     order = ranked_order(findings)
     labels = [shortened(name, 36) for name in order]
     left = min(max(text_width(name) for name in labels) + 0.15, 2.6)
-    columns = min(_SEED_COLUMNS, len(cells))
+    columns = min(int((WIDTH - left) / _SEED_PANEL), len(cells))
     rows = -(-len(cells) // columns)
     panel = 0.75 + _SEED_ROW * len(order)
     figure = new_figure(0.3 + panel * rows)
@@ -128,19 +131,20 @@ def seed_plot(findings: Findings, cells: Sequence[int], title: str) -> str:
         own = groups.get(key)
         if own is not None:
             ok = own[own["status"] == "ok"]
-            y = np.array([at[name] for name in ok["treatment"]], dtype=np.float64)
-            _dots(axes, 100 * ok["accuracy"].to_numpy(), y, BLUE)
+            places = np.array([at[name] for name in ok["treatment"]], dtype=np.float64)
+            _dots(axes, 100 * ok["accuracy"].to_numpy(), places)
         baseline = arms.get((key, evidence.baseline))
         if baseline and baseline.mean is not None:
             axes.axvline(100 * baseline.mean, color=INK, linewidth=0.8, dashes=(4, 2))
-        for name, y_ in at.items():
-            arm = arms.get((key, name))
-            if arm and arm.mean is not None:
-                axes.plot([100 * arm.mean] * 2, [y_ - 0.35, y_ + 0.35], color=INK, linewidth=1.5)
+        own_arms = [(y, arms.get((key, name))) for name, y in at.items()]
+        means = [(100 * arm.mean, y) for y, arm in own_arms if arm and arm.mean is not None]
+        bars = [np.array([(x, y - 0.35), (x, y + 0.35)]) for x, y in means]
+        polylines(axes, bars, INK, 1.5, capstyle="butt")
+        for y, arm in own_arms:
             if arm and arm.n_diverged:
                 axes.text(
                     0.02,
-                    y_,
+                    y,
                     f"✕{arm.n_diverged}",
                     color=ORANGE,
                     va="center",
@@ -148,12 +152,11 @@ def seed_plot(findings: Findings, cells: Sequence[int], title: str) -> str:
                     transform=axes.get_yaxis_transform(),
                 )
         axes.set_ylim(len(order) - 0.4, -0.6)
-        axes.set_yticks(range(len(order)), labels if column == 0 else [""] * len(order))
-        axes.tick_params(axis="y", length=0)
+        row_names(axes, labels if column == 0 else [])
         axes.grid(axis="x")
-        axes.locator_params(axis="x", nbins=4)
+        axes.locator_params(axis="x", nbins=3)
         axes.spines["left"].set_color(GRID)
-        axes.set_title(shortened(titles[cell], 34), loc="left", size=9)
+        axes.set_title(shortened(titles[cell], int(width * 11)), loc="left", size=9)
     note = f"; the first {len(seeds)} seeds" if cut else ""
     figure.text(
         0.01,
@@ -170,26 +173,12 @@ def _drawn_seeds(findings: Findings, arms: int) -> tuple[list[int], bool]:
     return seeds[:most], len(seeds) > most
 
 
-def _dots(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], color: str) -> None:
-    """All dots as one path of points with round caps, an eighth of the size of markers."""
-    from matplotlib.patches import PathPatch
-    from matplotlib.path import Path
-
+def _dots(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
+    """Every run a dot, up and down within its row so that equal ones show."""
     if not len(x):
         return
-    spread = 0.3 * np.sin(np.arange(len(y)) * 2.4)
-    points = np.repeat(np.column_stack([x, y + spread]), 2, axis=0)
-    codes = [Path.MOVETO, Path.LINETO] * len(x)
-    axes.add_patch(
-        PathPatch(
-            Path(points, codes),
-            edgecolor=color,
-            facecolor="none",
-            linewidth=3.2,
-            capstyle="round",
-            alpha=0.6,
-        )
-    )
+    points = np.column_stack([x, y + 0.3 * np.sin(np.arange(len(y)) * 2.4)])
+    polylines(axes, np.repeat(points[:, None], 2, axis=1), BLUE, 3.2, alpha=0.6)
     low, high = float(x.min()), float(x.max())
     room = max(0.06 * (high - low), 0.05)
     axes.set_xlim(low - room, high + room)
