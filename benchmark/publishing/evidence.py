@@ -224,7 +224,7 @@ def _merge_records(
                 if status in ("ok", "diverged") and accuracy != merged[trial][0][9]:
                     raise StoreError(
                         f"{source} and {origin[trial]} have different results of the trial {trial};"
-                        " 'initbench merge' says which records to trust"
+                        " leave out the one that you do not trust"
                     )
                 continue
             merged[trial], origin[trial] = (row, line), source
