@@ -14,29 +14,10 @@ from pathlib import Path
 import pytest
 
 from benchmark import __version__
-from benchmark.cli import main
 from benchmark.results.store import open_store
+from tests.conftest import Command
 
 WriteConfig = Callable[..., Path]
-Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def command(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Command:
-    """Run initbench in this process and an empty folder; return exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "80")
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["initbench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        out, err = capsys.readouterr()
-        return int(caught.value.code or 0), out, err
-
-    return run
 
 
 def started(*arguments: object, folder: Path) -> subprocess.Popen[str]:

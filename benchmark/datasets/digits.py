@@ -39,7 +39,7 @@ def digits(data_dir: Path | None) -> Images:
 def _file() -> Path:
     """Return scikit-learn's file, found without importing it: that takes longer than a training."""
     spec = importlib.util.find_spec("sklearn")
-    folders = spec.submodule_search_locations if spec else None
-    if not folders:
-        raise UsageError("data set 'digits' comes with scikit-learn: pip install scikit-learn")
-    return Path(folders[0]) / "datasets" / "data" / "digits.csv.gz"
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        if (path := Path(folder) / "datasets" / "data" / "digits.csv.gz").is_file():
+            return path
+    raise UsageError("data set 'digits' comes with scikit-learn: pip install scikit-learn")

@@ -12,13 +12,12 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import StoreError
-from benchmark.results.lines import RECORDS, read_record_lines
+from benchmark.results.lines import MANIFEST, RECORDS, read_record_lines
 from benchmark.trial import SCHEMA, STATUSES, Record
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MANIFEST = "grid.json"
 MANIFEST_SCHEMA = 1
 COMPRESSED_RECORDS = "records.jsonl.gz"
 

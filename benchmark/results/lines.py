@@ -1,4 +1,4 @@
-"""The records file: one line of JSON a record, and errors that name the line."""
+"""The files of a results folder, and the records among them: a line of JSON each."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from benchmark.errors import StoreError
 from benchmark.trial import Record
 
 RECORDS = "records.jsonl"
+MANIFEST = "grid.json"
 LONGEST_LINE = 16 * 2**20
 
 

@@ -18,13 +18,12 @@ from typing import IO, TYPE_CHECKING, Any
 import fsspec
 
 from benchmark.errors import RunError, StoreError
-from benchmark.results.lines import RECORDS, read_record_lines
+from benchmark.results.lines import MANIFEST, RECORDS, read_record_lines
 from benchmark.trial import Record, Status
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-MANIFEST = "grid.json"
 CONFIG = "config.yaml"
 LOCK = "driver.lock"
 BYTES_PER_RECORD = 20_000

@@ -14,7 +14,8 @@ import pytest
 from scipy import stats
 
 from benchmark.statistics import analyse
-from tests.commands.conftest import COLUMNS, Command
+from tests.commands.conftest import COLUMNS
+from tests.conftest import Command
 from tests.publishing.synthetic import write_results
 from tests.statistics.test_worked_cases import differences
 

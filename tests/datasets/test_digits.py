@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
 from benchmark.datasets.images import ArrayImages, Images
+from benchmark.errors import UsageError
 from benchmark.plugins import datasets
 from tests.random_state import global_state_kept, seed_globals
 
@@ -67,3 +72,15 @@ def test_the_split_stays_what_it_was(digits: Images) -> None:
     """Committed records hold accuracies on this very test set."""
     assert digits.test.labels[:12].tolist() == [6, 9, 2, 4, 5, 0, 9, 6, 0, 4, 1, 3]
     assert int(digits.test.pixels.astype(np.int64).sum()) == 1_801_073
+
+
+@pytest.mark.parametrize("installed", [False, True], ids=["no package", "no file in the package"])
+def test_without_scikit_learns_file_the_error_says_how_to_get_it(
+    installed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = ModuleSpec("sklearn", None, is_package=True) if installed else None
+    if spec is not None:
+        spec.submodule_search_locations = [str(tmp_path)]
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+    with pytest.raises(UsageError, match="'digits' comes with scikit-learn: pip install"):
+        load()
