@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PROBE_STEPS = 4
 LARGEST_PROBE_BATCH_ON_CPU = 32
+LARGEST_TRIED_BATCH_ON_CPU = 8
 MINIMUM_RECORDS = 3
 
 
@@ -111,10 +112,15 @@ def price(
     return Price(tuple(cells), workers, str(device))
 
 
-def try_cell(cell: Cell, device_name: str, steps: int = 1) -> Any:
+def try_cell(
+    cell: Cell,
+    device_name: str,
+    steps: int = 1,
+    largest_batch_on_cpu: int = LARGEST_TRIED_BATCH_ON_CPU,
+) -> Any:
     """Send a batch of generated images of the right shape through a cell: the dry run.
 
-    On a CPU the batch has at most 32 images. Raises UsageError where the cell cannot be trained.
+    On a CPU the batch is cut to a few images. Raises UsageError where the cell cannot be trained.
     """
     from benchmark.training.device import choose_device
     from benchmark.training.probe import probe
@@ -123,7 +129,7 @@ def try_cell(cell: Cell, device_name: str, steps: int = 1) -> Any:
     channels, classes, _, _ = dataset_shape(cell)
     batch = cell.recipe.batch_size
     if device.type == "cpu":
-        batch = min(batch, LARGEST_PROBE_BATCH_ON_CPU)
+        batch = min(batch, largest_batch_on_cpu)
     return probe(cell, channels, classes, device, batch_size=batch, steps=steps)
 
 
@@ -160,7 +166,7 @@ def _from_records(key: CellKey, missing: int, seconds: list[float]) -> CellPrice
 
 def _from_probe(cell: Cell, missing: int, device: Any) -> CellPrice:
     recipe = cell.recipe
-    measured = try_cell(cell, device.type, PROBE_STEPS)
+    measured = try_cell(cell, device.type, PROBE_STEPS, LARGEST_PROBE_BATCH_ON_CPU)
     _, _, train, test = dataset_shape(cell)
     held_out = round(train * recipe.validation_fraction)
     updates = recipe.epochs * max((train - held_out) // recipe.batch_size, 1)

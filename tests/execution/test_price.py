@@ -78,4 +78,4 @@ def test_shipped_configs_take_a_generated_batch_in_every_architecture(name: str)
     grid = expand(load_config(path))
     datasets = {cell.dataset for cell in grid.cells}
     for cell in [cell for cell in grid.cells if cell.dataset == min(datasets)]:
-        assert try_cell(cell, "cpu").batch_size <= 32
+        assert try_cell(cell, "cpu").batch_size == 8
