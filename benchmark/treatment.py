@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 from benchmark import spelling
 from benchmark.errors import UsageError
@@ -21,7 +20,7 @@ class Treatment:
         rewired = f"{self.initializer}+{self.rewiring}"
         return self.initializer if self.rewiring == "none" else rewired
 
-    @cached_property
+    @property
     def content(self) -> dict[str, object]:
         """What of the treatment decides a trial's outcome: its names and its plugins' source."""
         methods = (initializers.resolve(self.initializer)[0], rewirings.resolve(self.rewiring)[0])
