@@ -145,7 +145,13 @@ def test_an_architecture_knows_its_own_image_size(architecture: str, size: int) 
 
 @pytest.mark.parametrize(
     ("architecture", "size"),
-    [("test_vit", 32), ("test_vit", 64), ("test_vit(patch_size=4)", 8), ("test_resnet", 40)],
+    [
+        ("test_vit", 64),
+        ("test_vit(patch_size=4)", 8),
+        ("test_resnet", 40),
+        ("vit_tiny_patch16_224(depth=1)", 32),
+        ("vit_tiny_patch16_224(depth=1, img_size=48)", 48),
+    ],
 )
 def test_a_model_takes_images_of_the_size_it_was_built_for(architecture: str, size: int) -> None:
     model = models.build(architecture, channels=2, classes=7, image_size=size, seed=0).eval()
