@@ -1,0 +1,127 @@
+"""`initbench reproduce`: one trial run again from its record, and whether it came out the same."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from benchmark.errors import FAILED, StoreError
+from benchmark.publishing.text import NOTHING, last_line, plain, share, significant
+
+if TYPE_CHECKING:
+    from benchmark.execution.reproduce import Quantity, Reproduction
+    from benchmark.trial import Record
+
+
+def reproduce(
+    trial: str,
+    folder: str,
+    *,
+    plugins: Sequence[str] = (),
+    device: str = "auto",
+    data_dir: str | None = None,
+) -> int:
+    """Run the trial whose id begins with `trial` again and print what differs.
+
+    Returns 1 if it has another accuracy or ends in another status.
+    """
+    from benchmark.execution import reproduce as execution
+    from benchmark.plugins import load_plugins
+
+    console = Console(highlight=False)
+    then = execution.find_record(read_records(folder), trial)
+    load_plugins(plugins)
+    again = execution.rebuild(then)
+    console.print(
+        Text(
+            f"{then.trial}: {plain(then.treatment)}, seed {then.seed}, in {plain(again.cell)},"
+            f" {again.cell.recipe.epochs} epochs"
+        )
+    )
+    now = execution.run_again(
+        again, device=device, threads=execution.threads_of(then), data_dir=data_dir
+    )
+    found = execution.compare(then, now)
+    _report(found, console)
+    return 0 if found.same_result else FAILED
+
+
+def read_records(folder: str) -> dict[str, Record]:
+    """Return the last record of every trial of a results folder or a board."""
+    from benchmark.results.frame import COMPRESSED_RECORDS, read_file
+    from benchmark.results.lines import RECORDS, read_record_lines
+
+    name, data = RECORDS, read_file(folder, RECORDS)
+    if data is None:
+        name, packed = COMPRESSED_RECORDS, read_file(folder, COMPRESSED_RECORDS)
+        if packed is None:
+            raise StoreError(f"{folder} has no records: neither {RECORDS} nor {name}")
+        data = gzip.decompress(packed)
+    whole = data[: data.rfind(b"\n") + 1]
+    return {record.trial: record for _, record in read_record_lines(whole, f"{folder}/{name}")}
+
+
+def _report(found: Reproduction, console: Console) -> None:
+    console.print(Text(_verdict(found), style="bold"))
+    differing = [each for each in found.quantities if each.differing]
+    same = [each.name for each in found.quantities if not each.differing]
+    if differing:
+        if same:
+            console.print(Text(f"Bit for bit the same: {', '.join(same)}."))
+        console.print(Text(), _differences(differing))
+    if found.environment:
+        console.print(Text(), _environment(found))
+    else:
+        console.print(Text("Versions, device, threads and commit are those of the record."))
+    if "commit" in {change.name for change in found.environment}:
+        console.print(
+            Text("The code is at another commit; the protocol says that it trains the same.")
+        )
+    seconds = [sum(record.seconds.values()) for record in (found.then, found.now)]
+    console.print(
+        Text(f"{significant(seconds[1], 3)} s here, {significant(seconds[0], 3)} s in the record.")
+    )
+
+
+def _verdict(found: Reproduction) -> str:
+    then, now = found.then, found.now
+    if then.status != now.status:
+        reason = last_line(now.message)
+        because = f" ({reason})" if reason else ""
+        return f"It ended as {now.status} here{because}, as {then.status} in the record."
+    if then.status not in ("ok", "diverged"):
+        return f"It ended as {now.status} here as well: {last_line(now.message)}"
+    if not found.same_result:
+        images = abs((then.accuracy or 0) - (now.accuracy or 0)) * (then.n_test or 0)
+        return (
+            f"Another accuracy: {now.accuracy} here, {then.accuracy} in the record,"
+            f" {images:.0f} of {then.n_test} images apart."
+        )
+    result = "diverged" if then.accuracy is None else f"accuracy {then.accuracy}"
+    exactly = "and every number is, bit for bit" if found.exact else "but other numbers differ"
+    return f"The same result ({result}), {exactly}."
+
+
+def _differences(quantities: Sequence[Quantity]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("quantity")
+    table.add_column("values that differ", justify="right")
+    table.add_column("largest difference", justify="right")
+    for each in quantities:
+        largest = NOTHING if each.largest is None else significant(each.largest, 3)
+        table.add_row(*map(Text, (each.name, share(each.differing, each.values), largest)))
+    return table
+
+
+def _environment(found: Reproduction) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("environment", "in the record", "here"):
+        table.add_column(heading, overflow="fold")
+    for change in found.environment:
+        table.add_row(*map(Text, map(plain, (change.name, change.then, change.now))))
+    return table
