@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -115,7 +115,9 @@ def run(
 
 @app.command()
 def plan(
-    config: Config,
+    config: Annotated[
+        Path | None, typer.Argument(metavar="CONFIG", help="The grid, a YAML file.")
+    ] = None,
     out: Out = None,
     overrides: Overrides = None,
     plugin: Plugins = None,
@@ -126,11 +128,53 @@ def plan(
     measure: Annotated[
         bool, typer.Option(help="Measure a few steps of cells that have no records.")
     ] = True,
+    seeds: Annotated[
+        bool, typer.Option("--seeds", help="Plan the number of seeds instead; what follows is its.")
+    ] = False,
+    effect: Annotated[
+        float | None, typer.Option(help="The accuracy difference to show. [default: 0.005]")
+    ] = None,
+    power: Annotated[
+        float | None, typer.Option(help="How surely to show it. [default: 0.8]")
+    ] = None,
+    records: Records = None,
+    sd: Annotated[
+        float | None, typer.Option(help="Assume this sd of paired differences, without a pilot.")
+    ] = None,
+    pair: Annotated[
+        tuple[str, str] | None, typer.Option(metavar="A B", help="The claim: A beats B.")
+    ] = None,
+    family: Family = None,
 ) -> None:
-    """Say what a grid holds, what is done, and what the rest costs."""
-    from benchmark.commands import planning, running
+    """Say what a grid holds, what is done, and what the rest costs.
+
+    With --seeds: how many seeds show a difference, from the records of a pilot (of CONFIG, or
+    --records) or from an assumed spread (--sd), and what the seeds at hand could have shown.
+    """
+    from benchmark.commands import running
 
     changes = running.overrides(overrides, executor, None, workers, device)
+    asked: dict[str, Any] = {
+        "effect": effect,
+        "power": power,
+        "records": records,
+        "sd": sd,
+        "pair": pair,
+    }
+    if seeds:
+        from benchmark.commands import seeding
+
+        seeding.plan_seeds(
+            config, out, changes, plugin or [], family=family, as_json=as_json, **asked
+        )
+        return
+    for option, value in {**asked, "family": family}.items():
+        if value is not None:
+            raise UsageError(f"--{option} belongs to plan --seeds")
+    if config is None:
+        raise UsageError("name the CONFIG to plan, or plan a number of seeds with --seeds")
+    from benchmark.commands import planning
+
     planning.plan(config, out, changes, plugin or [], as_json=as_json, measure=measure)
 
 
@@ -208,6 +252,60 @@ def compare(
         target=target,
         common=common,
         as_json=as_json,
+    )
+
+
+@app.command()
+def merge(
+    sources: Annotated[
+        list[str], typer.Argument(metavar="DIR...", help="Results folders or boards.")
+    ],
+    into: Annotated[str, typer.Option(metavar="DIR", help="The folder that gets the records.")],
+    baseline: Annotated[
+        str | None, typer.Option(help="Settle which treatment is the baseline.")
+    ] = None,
+    family: Annotated[
+        int | None, typer.Option(min=1, help="Settle how many comparisons verdicts allow for.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be refused.")
+    ] = False,
+) -> None:
+    """Examine others' records and merge what can be believed.
+
+    Nothing of them is run. Exit code 1: a record was refused, and the rest was merged.
+    """
+    from benchmark.commands import merging
+
+    raise typer.Exit(
+        merging.merge(sources, into, baseline=baseline, family=family, dry_run=dry_run)
+    )
+
+
+@app.command()
+def reproduce(
+    trial: Annotated[
+        str, typer.Argument(metavar="TRIAL", help="A trial's id, or the beginning of it.")
+    ],
+    records: Annotated[
+        str, typer.Option("--records", metavar="DIR", help="Results folder or board.")
+    ],
+    plugin: Plugins = None,
+    device: Device = None,
+    data_dir: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Folder of downloaded data sets.")
+    ] = None,
+) -> None:
+    """Run one trial again and say whether it comes out the same.
+
+    Exit code 0: the same accuracy; 1: another one, or another end.
+    """
+    from benchmark.commands import reproducing
+
+    raise typer.Exit(
+        reproducing.reproduce(
+            trial, records, plugins=plugin or [], device=device or "auto", data_dir=data_dir
+        )
     )
 
 

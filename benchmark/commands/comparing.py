@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from benchmark.commands.sources import Source, read_sources
+from benchmark.commands.sources import Cell, Source, read_sources
 from benchmark.errors import UsageError
 from benchmark.publishing.text import counted, listed, plain
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from benchmark.statistics import Analysis, EarlyTraining, Headline, PilotPlan
-
-Cell = tuple[str, str, str]
 
 LEAST_PAIRS = 3
 _EPOCHS = "epochs_to_target"

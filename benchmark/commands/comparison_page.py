@@ -1,8 +1,8 @@
-"""The page of a comparison: 80 columns of a terminal, and the sentence to put in a paper."""
+"""The page of a comparison: 80 columns of a terminal."""
 
 from __future__ import annotations
 
-from collections import Counter
+import math
 from collections.abc import Iterable, Iterator
 
 from rich.console import Group, RenderableType
@@ -10,29 +10,29 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from benchmark.commands.comparing import Cell, Compared
-from benchmark.publishing.cell_tables import in_points, is_marked
+from benchmark.commands.comparing import Compared
+from benchmark.commands.comparison_cells import cell_notes, cell_table
+from benchmark.commands.comparison_sentence import count_cells, named_p, sentence
+from benchmark.commands.sources import Cell, common_parts
 from benchmark.publishing.findings import TARGET_SHARE
 from benchmark.publishing.summary import scope
 from benchmark.publishing.text import (
-    NOTHING,
     change,
     change_interval,
     counted,
-    interval,
     listed,
     number,
     p_value,
     percent,
     plain,
     share,
-    signed,
 )
 from benchmark.statistics.early import EpochsToTarget
-from benchmark.statistics.results import Analysis, Arm, Comparison, Headline
-from benchmark.version import __version__
+from benchmark.statistics.results import Analysis, Headline
 
 SETTLED = ("better", "better where it trains", "worse", "equivalent", "identical")
+
+LEVEL = 0.05
 
 Line = tuple[str, str]
 
@@ -40,9 +40,9 @@ Line = tuple[str, str]
 def page(compared: Compared) -> Group:
     """Return everything there is to say of a comparison, for a console of 80 columns."""
     parts: list[RenderableType] = [_facts(_head(compared)), Text()]
-    parts += [_cell_table(compared), *map(_note, _cell_notes(compared)), Text()]
+    parts += [cell_table(compared), *map(_note, cell_notes(compared)), Text()]
     for title, lines in (
-        (f"Over {_cells(compared.analysis.cells)}", _over_cells(compared)),
+        (f"Over {count_cells(compared.analysis.cells)}", _over_cells(compared)),
         ("Early training", _early(compared)),
         ("What these runs could show", _sensitivity(compared)),
     ):
@@ -53,133 +53,13 @@ def page(compared: Compared) -> Group:
     return Group(*parts)
 
 
-def sentence(compared: Compared) -> str:
-    """Return what can be said of the comparison, with all that a reader needs to judge it."""
-    analysis, row = compared.analysis, compared.headline
-    a, b = plain(compared.treatment), plain(compared.reference)
-    failed = {each.treatment: each for each in analysis.failures}
-    diverged = " and ".join(
-        f"{share(failed[name].k, failed[name].n)} runs of {plain(name)}"
-        for name in (compared.treatment, compared.reference)
-    )
-    tool = f"(initbench {__version__})"
-    if row is None:
-        p = _p("p", failed[compared.treatment].p)
-        return (
-            f"In {_cells(analysis.cells)} ({_extent(analysis)}), {diverged} diverged (exact McNemar"
-            f" test, {p}); there are too few pairs of trained networks in some cell to compare"
-            f" their accuracy over all {tool}."
-        )
-    pairs = [each.n_pairs for each in analysis.comparisons]
-    seeds = f"{_span(pairs)} seeds each ({counted(sum(pairs), 'pair')}, same seed)"
-    error = (
-        f"the test error by {change(row.change_percent)} %, 95 % interval"
-        f" {change_interval(row.low_percent, row.high_percent)} %, {_p('p', row.p)}"
-        f" ({_p('p', row.p_family)} allowing for {counted(analysis.family, 'comparison')})"
-    )
-    found = {
-        "identical": f"{a} and {b} gave the same accuracy in every pair of runs",
-        "equivalent": f"{a} was equivalent to {b} within {number(100 * analysis.margin, 1)} %: it"
-        f" changed {error}",
-        "no difference shown": f"no difference between {a} and {b} was shown: {a} changed {error};"
-        f" a change of {change(-row.detectable_percent)} % would have been seen with 80 % power",
-    }.get(row.verdict, f"{a} changed {error}, against {b}")
-    where = "" if row.state == "identical" else f", {scope(row)}"
-    return (
-        f"In {_cells(analysis.cells)} ({_extent(analysis)}) with {seeds}, {found}{where};"
-        f" {diverged} diverged {tool}."
-    )
-
-
 def _head(compared: Compared) -> Iterator[Line]:
     cells = compared.analysis.cells
     yield "A", plain(compared.treatment)
     yield "B", plain(compared.reference)
-    same = _shared(cells)
-    kinds = ("data set", "architecture", "recipe")
-    where = [
-        f"{kind} {name}" for kind, name, kept in zip(kinds, cells[0], same, strict=True) if kept
-    ]
-    yield "paired", plain("; ".join([f"by seed, in {_cells(cells)}", *where]))
+    yield "paired", "; ".join([f"by seed, in {count_cells(cells)}", *common_parts(cells)])
     yield "measured", "accuracy on the test set at the last epoch, in percent"
     yield "records", listed(map(plain, compared.source.names))
-
-
-def _cell_table(compared: Compared) -> Table:
-    analysis = compared.analysis
-    diverged = any(arm.n_diverged for arm in analysis.arms)
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("cell", overflow="fold", ratio=1)
-    for heading in ("A", "B", "A − B", "95 % interval", "p", "pairs"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    if diverged:
-        table.add_column("diverged", justify="right", no_wrap=True)
-    same = _shared(analysis.cells)
-    for row in analysis.comparisons:
-        arms = _arms(compared, row)
-        texts = [
-            _varying(row.cell, same),
-            *(percent(arm.mean) for arm in arms),
-            *_difference(row),
-            share(row.n_pairs, row.n_pairs + row.n_diverged_pairs + row.n_missing),
-        ]
-        if diverged:
-            texts.append(" : ".join(str(arm.n_diverged) for arm in arms))
-        table.add_row(*map(Text, texts))
-    return table
-
-
-def _arms(compared: Compared, row: Comparison) -> list[Arm]:
-    """The two arms of a comparison; one without rows has no runs."""
-    found = {
-        arm.treatment: arm
-        for arm in compared.analysis.arms
-        if (arm.dataset, arm.architecture, arm.recipe) == row.cell
-    }
-    names = (compared.treatment, compared.reference)
-    return [found.get(name) or Arm(*row.cell, name, 0, 0, 0, None, None, None) for name in names]
-
-
-def _difference(row: Comparison) -> tuple[str, str, str]:
-    if row.mean_difference is None:
-        return NOTHING, "too few pairs" if row.n_pairs else "no pairs", NOTHING
-    mark = " *" if is_marked(row) else "  "
-    points = signed(in_points(row.mean_difference))
-    if row.state == "identical":
-        return points + mark, "identical", "1"
-    inside = interval(in_points(row.ci_low), in_points(row.ci_high))
-    return points + mark, inside, p_value(row.p)
-
-
-def _cell_notes(compared: Compared) -> Iterator[str]:
-    analysis = compared.analysis
-    if any(map(is_marked, analysis.comparisons)):
-        yield "* stands out among these cells (Benjamini-Hochberg, 5 %)."
-    if any(arm.n_ok != row.n_pairs for row in analysis.comparisons for arm in _arms(compared, row)):
-        yield "A and B are means over all finished runs, A − B is over pairs of them."
-    statuses = compared.source.table
-    lost = Counter(
-        str(status)
-        for cell, name, status in zip(
-            zip(statuses["dataset"], statuses["architecture"], statuses["recipe"], strict=True),
-            statuses["treatment"],
-            statuses["status"],
-            strict=True,
-        )
-        if name in (compared.treatment, compared.reference)
-        and status not in ("ok", "diverged")
-        and cell in analysis.cells
-    )
-    if lost:
-        counts = listed(f"{n} {status}" for status, n in lost.most_common())
-        yield f"Runs without a result, held against neither: {counts}."
-    if analysis.near_ceiling:
-        names = listed(plain(" / ".join(cell)) for cell in analysis.near_ceiling)
-        yield f"B errs on fewer than 10 images in {names}: there one image is a large step."
-    if compared.left_out:
-        names = listed((plain(" / ".join(cell)) for cell in compared.left_out), most=3)
-        has = "not both have" if compared.common else "B has no"
-        yield f"Left out, because {has} runs there: {names}."
 
 
 def _over_cells(compared: Compared) -> Iterator[Line]:
@@ -248,7 +128,7 @@ def _failures(compared: Compared) -> str:
         return text
     return (
         f"{text}; A alone in {counted(a.only_treatment or 0, 'pair')}, B alone in"
-        f" {counted(a.only_baseline or 0, 'pair')}, exact {_p('p', a.p)}"
+        f" {counted(a.only_baseline or 0, 'pair')}, exact {named_p('p', a.p)}"
     )
 
 
@@ -263,7 +143,7 @@ def _early(compared: Compared) -> Iterator[Line]:
         if row is None:
             yield name, "a cell has fewer than three pairs"
         else:
-            text = f"{change(row.change_percent)} % {_inside(row)}, {_p('p', row.p)}"
+            text = f"{change(row.change_percent)} % {_inside(row)}, {named_p('p', row.p)}"
             yield name, f"{text}: {row.verdict}"
     for race in early.epochs or ():
         if race.treatment == compared.treatment:
@@ -288,7 +168,7 @@ def _race(race: EpochsToTarget) -> str:
         f" {found.ties} of {found.n_pairs} pairs; reached by A"
         f" {share(found.reached_treatment, found.n_pairs)}, B"
         f" {share(found.reached_baseline, found.n_pairs)}{ratio};"
-        f" {_p('p', found.p)}: {race.verdict or 'no verdict, a cell has no pairs'}"
+        f" {named_p('p', found.p)}: {race.verdict or 'no verdict, a cell has no pairs'}"
     )
 
 
@@ -307,6 +187,13 @@ def _sensitivity(compared: Compared) -> Iterator[Line]:
     )
     if row and row.verdict in SETTLED:
         yield "to settle it", "no more seeds: the verdict stands"
+        return
+    if row and analysis.family * row.seeds.p < LEVEL:
+        yield (
+            "to settle it",
+            f"other {row.scope}, not more seeds: over these cells alone the difference is clear,"
+            " but they differ from one another",
+        )
         return
     points = f"to show {percent(analysis.target)} points"
     over = compared.plan.over_cells
@@ -331,41 +218,7 @@ def _inside(row: Headline) -> str:
 
 
 def _relative(low: float, high: float) -> str:
-    from math import expm1
-
-    return f"{change_interval(100 * expm1(low), 100 * expm1(high))} %"
-
-
-def _p(name: str, p: float | None) -> str:
-    text = p_value(p)
-    return f"{name} {text}" if text.startswith("<") else f"{name} = {text}"
-
-
-def _cells(cells: tuple[Cell, ...]) -> str:
-    return counted(len(cells), "cell")
-
-
-def _extent(analysis: Analysis) -> str:
-    kinds = ("data set", "architecture", "recipe")
-    counts = [len({cell[at] for cell in analysis.cells}) for at in range(3)]
-    return ", ".join(
-        counted(n, kind) for n, kind in zip(counts, kinds, strict=True) if kind != "recipe" or n > 1
-    )
-
-
-def _span(counts: list[int]) -> str:
-    low, high = min(counts), max(counts)
-    return str(low) if low == high else f"{low} to {high}"
-
-
-def _shared(cells: tuple[Cell, ...]) -> tuple[bool, ...]:
-    """Which of data set, architecture and recipe all cells have in common."""
-    return tuple(len(set(column)) == 1 for column in zip(*cells, strict=True))
-
-
-def _varying(cell: Cell, same: tuple[bool, ...]) -> str:
-    parts = [part for part, shared in zip(cell, same, strict=True) if not shared]
-    return plain(" / ".join(parts or cell))
+    return f"{change_interval(100 * math.expm1(low), 100 * math.expm1(high))} %"
 
 
 def _facts(lines: Iterable[Line]) -> RenderableType:

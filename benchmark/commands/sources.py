@@ -8,11 +8,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import StoreError, UsageError, unknown_name
+from benchmark.publishing.text import plain
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from benchmark.publishing.evidence import Evidence
+
+Cell = tuple[str, str, str]
 
 DEFAULT_BASELINE = "timm"
 DEFAULT_MARGIN = 0.05
@@ -43,7 +46,7 @@ class Source:
         return sorted(known | set(self.evidence.treatments if self.evidence else ()))
 
     @property
-    def declared(self) -> list[tuple[str, str, str]]:
+    def declared(self) -> list[Cell]:
         """The cells that the grid declares, else those of the table, sorted."""
         if self.evidence:
             return self.evidence.cells
@@ -171,3 +174,21 @@ def _read_table(source: str) -> pd.DataFrame:
         )
     except (ValueError, OverflowError) as error:
         raise UsageError(f"{source} cannot be read as a table: {error}") from error
+
+
+def cell_labels(cells: Sequence[Cell]) -> dict[Cell, str]:
+    """Return a name for every cell, without what all of them have in common."""
+    shared = [len(set(column)) == 1 for column in zip(*cells, strict=True)]
+    return {
+        cell: plain(
+            " / ".join([part for part, same in zip(cell, shared, strict=True) if not same] or cell)
+        )
+        for cell in cells
+    }
+
+
+def common_parts(cells: Sequence[Cell]) -> list[str]:
+    """Return what all cells have in common, as in "recipe short"."""
+    kinds = ("data set", "architecture", "recipe")
+    columns = zip(kinds, *cells, strict=True)
+    return [plain(f"{kind} {names[0]}") for kind, *names in columns if len(set(names)) == 1]

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ import pytest
 from scipy import stats
 
 from benchmark.statistics import analyse
-from tests.commands.conftest import COLUMNS
 from tests.conftest import Command
 from tests.publishing.synthetic import write_results
 from tests.statistics.test_worked_cases import differences
@@ -259,21 +259,29 @@ def test_sources_that_are_not_there_are_named(command: Command, tmp_path: Path) 
     assert command("compare", "a", "b")[0] == 2
 
 
-def test_comparing_loads_nothing_that_trains_or_draws(
-    tmp_path: Path, small_table: pd.DataFrame
+def test_commands_that_read_records_load_nothing_that_trains_or_draws(
+    tmp_path: Path, small_table: pd.DataFrame, write_config: Callable[..., Path]
 ) -> None:
     folder = write_results(tmp_path / "results")
-    small_table[COLUMNS].to_csv(tmp_path / "table.csv", index=False)
+    table = tmp_path / "table.csv"
+    small_table.to_csv(table, index=False)
+    commands = [
+        ["compare", "orthogonal", "timm", "--records", folder],
+        ["compare", "orthogonal", "timm", "--records", table],
+        ["plan", "--seeds", "--records", folder],
+        ["plan", write_config(), "--seeds", "--out", folder],
+        ["merge", folder, "--into", tmp_path / "all", "--dry-run"],
+    ]
     code = (
-        "import sys\n"
+        "import json, sys\n"
         "from benchmark.cli import app\n"
-        "for source in sys.argv[1:]:\n"
-        "    app(['compare', 'orthogonal', 'timm', '--records', source], standalone_mode=False)\n"
+        "for command in json.loads(sys.argv[1]):\n"
+        "    app(command, standalone_mode=False)\n"
         "heavy = {'torch', 'timm', 'ray', 'matplotlib', 'sklearn', 'statsmodels'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(folder), str(tmp_path / "table.csv")],
+        [sys.executable, "-c", code, json.dumps(commands, default=str)],
         capture_output=True,
         text=True,
     )
