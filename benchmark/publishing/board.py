@@ -14,6 +14,7 @@ from benchmark.errors import StoreError, UsageError
 from benchmark.publishing.curves import mean_curves
 from benchmark.publishing.evidence import Evidence, gather
 from benchmark.publishing.findings import Findings, find
+from benchmark.publishing.page import render_page
 from benchmark.publishing.plots.drawing import draw_plots
 from benchmark.publishing.readme import render_readme
 from benchmark.results.frame import COMPRESSED_RECORDS, MANIFEST, read_file
@@ -44,7 +45,7 @@ def publish(
     baseline: str | None = None,
     family: int | None = None,
 ) -> Board:
-    """Write README.md, plots, trials.csv, records, manifest and configs to `out`.
+    """Write README.md, index.html, plots, trials.csv, records, manifest and configs to `out`.
 
     `sources` are results folders, boards and tidy tables (.csv), at any fsspec URL; the options
     override what their manifests say. The bytes are a function of manifests and records: neither
@@ -93,6 +94,7 @@ def render(findings: Findings, *, with_records: bool = True) -> dict[str, bytes]
         "README.md": render_readme(
             findings, pictures, sha, COMPRESSED_RECORDS if with_records else RECORDS
         ),
+        "index.html": render_page(findings, curves, pictures, sha),
         TRIALS: trials_csv(evidence),
         **plots,
     }

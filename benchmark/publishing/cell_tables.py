@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from benchmark.publishing.evidence import Cell
 from benchmark.publishing.findings import Findings
+from benchmark.publishing.manifests import Cell
 from benchmark.publishing.tables import table
 from benchmark.publishing.text import NOTHING, interval, md, number, p_value, percent, share, signed
 from benchmark.statistics.results import Arm, Comparison

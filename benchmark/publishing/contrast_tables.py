@@ -12,6 +12,7 @@ from benchmark.publishing.text import (
     Escape,
     change,
     change_interval,
+    counted,
     listed,
     md,
     p_value,
@@ -81,7 +82,12 @@ def _table(findings: Findings, family: ContrastFamily, escape: Escape) -> Table:
 def _numbers(contrast: Contrast) -> tuple[str, ...]:
     headline = contrast.headline
     lacking = len(contrast.reasons)
-    found = (NOTHING, NOTHING, NOTHING, f"not tested: {lacking} cells lack pairs")
+    found = (
+        NOTHING,
+        NOTHING,
+        NOTHING,
+        f"not tested: {counted(lacking, 'cell')} without three pairs",
+    )
     if headline:
         found = (
             change(headline.change_percent),

@@ -13,25 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import StoreError, UsageError
+from benchmark.publishing.manifests import (
+    Cell,
+    Declared,
+    cell_key,
+    declared_trials,
+    merge_manifests,
+)
 from benchmark.publishing.table_source import is_table, read_table
 from benchmark.results.frame import Row, load_manifest, make_frame, read_rows
-from benchmark.trial import PROTOCOL
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CURVE = "validation_accuracy"
 CELL = ("dataset", "architecture", "recipe")
-_SETTINGS = ("protocol", "baseline", "family", "margin", "target")
-_DEFAULTS = {"protocol": PROTOCOL, "margin": 0.05, "target": 0.005}
-"""What holds where all sources are tables, which say nothing about it."""
-
-_OF_THE_MACHINE = ("data_dir", "execution")
-"""Keys of a config that say where it ran, not what."""
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
-
-Cell = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
@@ -103,8 +101,9 @@ def gather(
             manifest, rows = read_table(source)
         else:
             manifest = load_manifest(source)
-            declared = {trial[0] for trial in manifest["trials"]}
+            declared = declared_trials(manifest, source)
             rows = read_rows(source, declared, curves=(CURVE,))
+            _refuse_other_content(rows, declared, source)
         manifests.append(manifest)
         records.append(rows)
     overrides = {"name": name, "baseline": baseline, "family": family}
@@ -117,99 +116,18 @@ def gather(
     return Evidence(manifest, frame.drop(columns="curves"), curves)
 
 
-def cell_key(cell: Mapping[str, Any]) -> Cell:
-    """Return a manifest's cell as (dataset, architecture, recipe)."""
-    return str(cell["dataset"]), str(cell["architecture"]), str(cell["recipe"])
-
-
-def merge_manifests(
-    manifests: Sequence[dict[str, Any]], sources: Sequence[str], overrides: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return the canonical manifest of all: sorted, each cell, treatment and trial once.
-
-    Merging a canonical manifest alone changes nothing. Raises UsageError where they disagree.
-    """
-    settings = {key: _agreed(key, manifests, sources, overrides) for key in _SETTINGS}
-    settings = {
-        key: _DEFAULTS.get(key) if value is None else value for key, value in settings.items()
-    }
-    if settings["baseline"] is None:
-        raise UsageError("a table names no baseline; say which treatment it is with --baseline")
-    cells: dict[Cell, dict[str, Any]] = {}
-    treatments: dict[str, dict[str, Any]] = {}
-    trials: dict[str, tuple[Cell, str, int]] = {}
-    configs: list[Any] = []
-    for manifest, source in zip(manifests, sources, strict=True):
-        for cell in manifest["cells"]:
-            if cells.setdefault(cell_key(cell), cell) != cell:
-                raise UsageError(
-                    f"{source} trains the cell {' / '.join(cell_key(cell))} by another recipe than"
-                    f" {sources[0]}: give one of the recipes another name"
-                )
-        for treatment in manifest["treatments"]:
-            treatments.setdefault(str(treatment["treatment"]), treatment)
-        for trial, cell, treatment, seed in manifest["trials"]:
-            name = str(manifest["treatments"][treatment]["treatment"])
-            trials[trial] = cell_key(manifest["cells"][cell]), name, seed
-        own = manifest.get("configs", [manifest["config"]])
-        configs += [each for each in map(_what_is_run, own) if each and each not in configs]
-    if settings["baseline"] not in treatments:
-        raise UsageError(
-            f"the baseline {settings['baseline']!r} is not among the treatments:"
-            f" {', '.join(sorted(treatments))}"
-        )
-    if settings["family"] is None:
-        settings["family"] = max(len(treatments) - 1, 1)
-    order = sorted(treatments, key=lambda name: (name != settings["baseline"], name))
-    cell_at = {key: index for index, key in enumerate(sorted(cells))}
-    treatment_at = {name: index for index, name in enumerate(order)}
-    names = list(dict.fromkeys(str(manifest["name"]) for manifest in manifests))
-    contrasts = [each for manifest in manifests for each in manifest["contrasts"]]
-    return {
-        "schema": manifests[0]["schema"],
-        "name": overrides.get("name") or " + ".join(names),
-        **settings,
-        "contrasts": [each for i, each in enumerate(contrasts) if each not in contrasts[:i]],
-        "seeds": sorted({seed for _, _, seed in trials.values()}),
-        "cells": [cells[key] for key in sorted(cells)],
-        "treatments": [treatments[name] for name in order],
-        "trials": sorted(
-            (
-                [trial, cell_at[cell], treatment_at[name], seed]
-                for trial, (cell, name, seed) in trials.items()
-            ),
-            key=lambda trial: (*trial[1:], trial[0]),
-        ),
-        "config": configs[0] if configs else {},
-        "configs": configs,
-    }
-
-
-def _agreed(
-    key: str,
-    manifests: Sequence[dict[str, Any]],
-    sources: Sequence[str],
-    overrides: Mapping[str, Any],
-) -> Any:
-    """The one value that all manifests with an opinion have."""
-    if key in overrides:
-        return overrides[key]
-    said = [
-        (manifest[key], source)
-        for manifest, source in zip(manifests, sources, strict=True)
-        if manifest[key] is not None
-    ]
-    for value, source in said[1:]:
-        if value != said[0][0]:
-            advice = f"; settle it with --{key}" if key in ("baseline", "family") else ""
-            raise UsageError(
-                f"the {key} is {said[0][0]!r} in {said[0][1]}, but {value!r} in {source}{advice}"
+def _refuse_other_content(
+    records: dict[str, tuple[Row, bytes]], declared: Mapping[str, Declared], source: str
+) -> None:
+    """Raise StoreError for a record that says it is of another trial than the manifest says."""
+    for trial, (row, _) in records.items():
+        cell, treatment, seed = declared[trial]
+        if (*cell, treatment, seed) != (*row[1:5], row[7]):
+            raise StoreError(
+                f"{source}: the record of the trial {trial} is of"
+                f" {' / '.join(map(str, row[1:5]))}, seed {row[7]}; the manifest says"
+                f" {' / '.join(cell)} / {treatment}, seed {seed}"
             )
-    return said[0][0] if said else None
-
-
-def _what_is_run(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key not in _OF_THE_MACHINE}
 
 
 def _merge_records(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from benchmark.errors import UsageError
-from benchmark.publishing.evidence import CELL, Cell, Evidence
+from benchmark.publishing.evidence import CELL, Evidence
+from benchmark.publishing.manifests import Cell
 from benchmark.statistics import TableError, analyse, arrange
 from benchmark.statistics.association import Association, associate
 from benchmark.statistics.contrasts import (

@@ -39,7 +39,7 @@ def every_pair(findings: Findings) -> EveryPair:
     """Compare every two treatments, with the rules of the board's own analysis."""
     analysis, trials = findings.analysis, findings.trials
     if analysis is None or trials is None:
-        nothing = np.zeros((0, 0))
+        nothing = np.zeros((len(findings.evidence.cells), 0))
         places = np.zeros(0, dtype=np.intp)
         return EveryPair((), (), places, places, nothing, nothing, nothing.astype(bool))
     here = trials.on(analysis.cells)

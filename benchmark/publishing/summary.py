@@ -73,7 +73,8 @@ def _compared(findings: Findings, escape: Escape) -> str:
         if at < 2 or len({cell[at] for cell in cells}) > 1
     ]
     seeds = counted(len(evidence.manifest["seeds"]), "seed")
-    networks = counted(len(evidence.frame), "network")
+    counts = status_counts(findings)
+    networks = counted(counts.get("ok", 0) + counts.get("diverged", 0), "network")
     compared = f"{counted(others, 'treatment was', 'treatments were')} compared with"
     if not others:
         compared = "No treatment was compared yet with"

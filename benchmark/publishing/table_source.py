@@ -40,7 +40,7 @@ def read_table(source: str) -> tuple[dict[str, Any], dict[str, tuple[Row, bytes]
     import pandas as pd
 
     folder, _, name = source.rpartition("/")
-    data = read_file(folder or ".", name)
+    data = read_file(folder or ("/" if source.startswith("/") else "."), name)
     if data is None:
         raise StoreError(f"{source} does not exist")
     names = dict.fromkeys((*_KEY[:-1], "initializer", "rewiring", "status", "trial"), str)

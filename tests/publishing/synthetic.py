@@ -50,12 +50,14 @@ def write_results(
     statuses: dict[str, str] | None = None,
     seed_effect: float = 0.05,
     layers: int = 3,
+    message: str = "RuntimeError: out of luck",
     manifest: dict[str, Any] | None = None,
 ) -> Path:
     """Write records.jsonl, grid.json and config.yaml for the whole grid of the arguments.
 
     `statuses` gives a treatment's runs another status than ok; `missing` leaves out so many
-    records at the end; `manifest` replaces keys of the manifest.
+    records at the end; `message` is what runs with an error say last; `manifest` replaces keys of
+    the manifest.
     """
     folder.mkdir(parents=True, exist_ok=True)
     seeds = list(seeds)
@@ -79,7 +81,7 @@ def write_results(
                     "trial": trial,
                     "content": content,
                     "status": status,
-                    **results(rng, error, status, N_TEST.get(cell[0], 10_000), epochs),
+                    **results(rng, error, status, N_TEST.get(cell[0], 10_000), epochs, message),
                     "strength": strength(rng, rewiring, layers),
                     "provenance": {**PROVENANCE, "cohort": {"size": 4, "place": s % 4}},
                     "schema": SCHEMA,
@@ -122,7 +124,7 @@ def named(
 
 
 def results(
-    rng: np.random.Generator, error: float, status: str, n_test: int, epochs: int
+    rng: np.random.Generator, error: float, status: str, n_test: int, epochs: int, message: str
 ) -> dict[str, Any]:
     """The measured part of a record: binomial counts, curves that approach the final accuracy."""
     seconds = {"initialization": 0.004, "rewiring": 0.02, "training": 1.5 * epochs}

@@ -32,12 +32,16 @@ def draw_plots(findings: Findings, curves: MeanCurves) -> tuple[Pictures, dict[s
                 "forest",
                 forest_plot(findings.analysis),
                 "Forest plot: change of the test error of every treatment, with its interval",
-            ),
+            )
+            if findings.analysis.ranking
+            else None,
             heatmap=keep(
                 "heatmap",
                 heat_map(findings),
                 "Heat map: paired difference of every treatment in every cell",
-            ),
+            )
+            if findings.analysis.comparisons
+            else None,
             ranks=keep("ranks", ranks, "Critical-difference diagram: mean ranks over cells")
             if ranks
             else None,

@@ -23,8 +23,8 @@ from benchmark.publishing.text import shortened, signed
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from benchmark.publishing.evidence import Cell
     from benchmark.publishing.findings import Findings
+    from benchmark.publishing.manifests import Cell
 
 _ENDS = ("#b95001", "#f7f4ef", "#0b62a9")
 """Unlike the colours of the theme by a shade: they and the numbers on them stay in the dark."""
@@ -76,6 +76,15 @@ def cell_labels(cells: Sequence[Cell]) -> list[str]:
     """Name cells by what tells them apart: a part that all share is left out."""
     parts = [at for at in range(3) if len({cell[at] for cell in cells}) > 1] or [0, 1]
     return [shortened(" / ".join(cell[at] for at in parts), 34) for cell in cells]
+
+
+def panel_titles(cells: Sequence[Cell]) -> list[str]:
+    """Name cells in figures of one data set: the architecture, and the recipe if there are more."""
+    recipes = len({recipe for _, _, recipe in cells})
+    return [
+        architecture if recipes == 1 else f"{architecture} / {recipe}"
+        for _, architecture, recipe in cells
+    ]
 
 
 def _draw(axes: Axes, values: np.ndarray, marks: np.ndarray, limit: float, width: float) -> None:

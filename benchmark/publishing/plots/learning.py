@@ -20,6 +20,7 @@ from benchmark.publishing.plots.canvas import (
     polylines,
     to_svg,
 )
+from benchmark.publishing.plots.heatmap import panel_titles
 from benchmark.publishing.text import shortened
 
 _COLUMNS = 3
@@ -45,6 +46,7 @@ def learning_plot(findings: Findings, curves: MeanCurves, cells: Sequence[int], 
     rows = -(-len(cells) // columns)
     top = 0.15 + _LEGEND_ROW * legend_rows
     figure = new_figure(top + _PANEL * rows + 0.1)
+    titles = panel_titles(evidence.cells)
     at = {name: index for index, name in enumerate(evidence.treatments)}
     for panel, cell in enumerate(cells):
         axes = figure.add_subplot()
@@ -74,7 +76,7 @@ def learning_plot(findings: Findings, curves: MeanCurves, cells: Sequence[int], 
             axes.fill_between(
                 epochs, mean - reach, mean + reach, color=colours[name], alpha=0.15, linewidth=0
             )
-        axes.set_title(shortened(_panel_title(findings, cell), 34), loc="left")
+        axes.set_title(shortened(titles[cell], 34), loc="left")
         axes.grid(axis="y")
         axes.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
         if row == rows - 1 or panel + columns >= len(cells):
@@ -99,13 +101,6 @@ def learning_plot(findings: Findings, curves: MeanCurves, cells: Sequence[int], 
         handles=entries, loc="upper left", ncols=_COLUMNS, bbox_to_anchor=(0.02, 1 - 0.05 / height)
     )
     return to_svg(figure, title)
-
-
-def _panel_title(findings: Findings, cell: int) -> str:
-    cells = findings.evidence.cells
-    recipes = {each[2] for each in cells}
-    _, architecture, recipe = cells[cell]
-    return architecture if len(recipes) == 1 else f"{architecture} / {recipe}"
 
 
 def _line(baseline: bool) -> Literal["--", "-"]:

@@ -26,14 +26,14 @@ from benchmark.publishing.plots.canvas import (
     text_width,
     to_svg,
 )
-from benchmark.publishing.plots.heatmap import cell_labels
+from benchmark.publishing.plots.heatmap import panel_titles
 from benchmark.publishing.text import interval, shortened, signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _SEED_ROW = 0.2
-_SEED_PANEL = 1.25
+_SEED_PANEL = 1.15
 """Inches that a panel of runs needs."""
 MOST_DOTS = 6000
 """With more runs than this in a figure, only the first seeds are drawn, and it says so."""
@@ -113,7 +113,7 @@ def seed_plot(findings: Findings, cells: Sequence[int], title: str) -> str:
     panel = 0.75 + _SEED_ROW * len(order)
     figure = new_figure(0.3 + panel * rows)
     arms = findings.arms()
-    titles = cell_labels(evidence.cells)
+    titles = panel_titles(evidence.cells)
     seeds, cut = _drawn_seeds(findings, len(cells) * len(order))
     frame = evidence.frame[evidence.frame["seed"].isin(seeds)]
     at = {name: index for index, name in enumerate(order)}
@@ -156,7 +156,7 @@ def seed_plot(findings: Findings, cells: Sequence[int], title: str) -> str:
         axes.grid(axis="x")
         axes.locator_params(axis="x", nbins=3)
         axes.spines["left"].set_color(GRID)
-        axes.set_title(shortened(titles[cell], int(width * 11)), loc="left", size=9)
+        axes.set_title(shortened(titles[cell], int(width * 13)), loc="left", size=9)
     note = f"; the first {len(seeds)} seeds" if cut else ""
     figure.text(
         0.01,

@@ -1,0 +1,152 @@
+"""README.md says what the statistics say, in tables that a code host renders."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmark.publishing import Board, publish
+from benchmark.publishing.claims import claims
+from benchmark.publishing.evidence import gather
+from benchmark.publishing.findings import TARGET_SHARE, Findings, contrast_sizes, find
+from benchmark.publishing.ranking_tables import ranking_rows
+from benchmark.publishing.summary import sentences
+from benchmark.publishing.text import plain
+from tests.publishing.conftest import NASTY
+from tests.publishing.synthetic import TREATMENTS, write_results
+from tests.publishing.test_text import MARKDOWN
+
+
+def readme_of(folder: Path | str) -> str:
+    return (Path(folder) / "README.md").read_text(encoding="utf-8")
+
+
+def test_its_parts_stand_in_order(board: Board) -> None:
+    headings = re.findall(r"^##? (.*)$", readme_of(board.folder), re.MULTILINE)
+    assert headings == [
+        *("synthetic", "Ranking", "What rewiring does", "By data set and architecture"),
+        *("Failures", "Early training", "What was run", "How to reproduce", "How to add yours"),
+    ]
+
+
+def test_the_first_three_sentences_say_what_was_compared_found_and_how_surely(
+    board: Board,
+) -> None:
+    compared, found, sure = sentences(board.findings)
+    assert compared.startswith("8 treatments were compared with the baseline timm in 4 cells")
+    assert "180 networks trained" in compared
+    assert found.startswith("orthogonal+pa has the smallest test error over all cells")
+    assert "at most 5 %" in sure
+    assert "0/180 runs diverged" in sure
+    assert readme_of(board.folder).splitlines()[2] == f"{compared} {found} {sure}"
+
+
+def test_where_nothing_beats_the_baseline_the_second_sentence_says_so(tmp_path: Path) -> None:
+    folder = write_results(tmp_path, ["timm", "zeros"], seeds=range(5))
+    found = sentences(find(gather([str(folder)])))[1]
+    assert found.startswith("No ranked treatment has a smaller test error over all cells than timm")
+
+
+def test_no_table_has_more_than_twelve_columns_or_a_ragged_row(board: Board) -> None:
+    tables = re.findall(r"(?:^\|.*\|$\n?)+", readme_of(board.folder), re.MULTILINE)
+    assert len(tables) > 10
+    for table in tables:
+        widths = {len(re.findall(r"(?<!\\)\|", line)) - 1 for line in table.splitlines()}
+        assert len(widths) == 1
+        assert widths.pop() <= 12
+
+
+def test_ties_share_a_rank_and_show_it(tmp_path: Path) -> None:
+    folder = write_results(tmp_path, ["timm", "a", "b"], seeds=range(3))
+    lines = (folder / "records.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    of_a = {
+        (r["dataset"], r["architecture"], r["seed"]): r for r in records if r["treatment"] == "a"
+    }
+    for record in records:
+        if record["treatment"] == "b":
+            twin = of_a[record["dataset"], record["architecture"], record["seed"]]
+            record["accuracy"] = twin["accuracy"]
+    (folder / "records.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    ranks = [row.rank for row in ranking_rows(find(gather([str(folder)])))]
+    assert ranks == ["–", "1=", "1="]
+
+
+def test_the_target_and_who_reached_it_first_hang_on_the_baseline_alone(
+    findings: Findings, tmp_path: Path
+) -> None:
+    few = find(gather([str(write_results(tmp_path, TREATMENTS[:1] + TREATMENTS[-1:]))]))
+    assert few.targets is not None
+    assert findings.targets is not None
+    assert few.targets.keys() == findings.targets.keys()
+    evidence = findings.evidence
+    frame = evidence.frame
+    for cell, target in findings.targets.items():
+        rows = frame[
+            (frame["dataset"] == cell[0])
+            & (frame["architecture"] == cell[1])
+            & (frame["treatment"] == "timm")
+        ].index
+        last = sorted(evidence.curves[rows][:, -1].tolist())
+        assert target == pytest.approx(TARGET_SHARE * last[2])
+
+
+def test_contrast_families_have_the_size_that_the_grid_declares(findings: Findings) -> None:
+    sizes = contrast_sizes(findings.evidence.manifest)
+    assert {family.name: family.family for family in findings.contrasts} == sizes
+    assert sorted(sizes.values()) == [1, 2, 3, 6]
+
+
+def test_the_four_claims_have_words_that_follow_from_their_numbers(findings: Findings) -> None:
+    words = [claim.word for claim in claims(findings)]
+    assert words == ["not shown", "supported", "supported", "not shown"]
+    assert "60 runs" in claims(findings)[1].evidence
+    assert re.search(r"in \d+/12 \(cell, initializer\)", claims(findings)[3].evidence)
+
+
+def test_a_board_without_pa_claims_nothing_about_it(tmp_path: Path) -> None:
+    folder = write_results(tmp_path, ["timm", "orthogonal"], seeds=range(3))
+    words = [claim.word for claim in claims(find(gather([str(folder)])))]
+    assert words[1:] == ["no evidence here"] * 3
+
+
+def test_pa_that_makes_every_run_better_supports_the_fourth_claim(tmp_path: Path) -> None:
+    cells = [("fashion_mnist", f"net_{i}", "short") for i in range(8)]
+    treatments = ["timm", "timm+pa", "orthogonal", "orthogonal+pa"]
+    folder = write_results(tmp_path, treatments, cells, range(12), epochs=2, layers=0)
+    claim = claims(find(gather([str(folder)])))[3]
+    assert claim.word == "supported"
+    assert "better" in claim.evidence
+
+
+def test_unfinished_boards_say_so(tmp_path: Path) -> None:
+    folder = write_results(tmp_path / "results", seeds=range(3), missing=7)
+    publish([str(folder)], str(tmp_path / "board"))
+    readme = readme_of(tmp_path / "board")
+    assert "**Unfinished.** 7 trials of 108 have no record yet" in readme
+    assert "7/108 trials have no result" in readme
+
+
+def test_names_and_messages_stay_text_on_a_code_host(nasty: Path) -> None:
+    readme = readme_of(nasty)
+    html = MARKDOWN.render(readme)
+    assert "<script" not in html
+    assert "onerror=alert(1)>" not in html.replace("onerror=alert(1)&gt;", "")
+    assert 'href="javascript' not in html
+    images = re.findall(r'<img src="([^"]*)"', html)
+    assert images
+    assert all((nasty / image).is_file() for image in images)
+    links = re.findall(r'href="([^"]*)"', html)
+    assert all(link.startswith("https://arxiv.org/") or (nasty / link).is_file() for link in links)
+    text = re.sub(r"<[^>]+>", "", html)
+    for name in NASTY:
+        assert plain(name).replace("<", "&lt;").replace(">", "&gt;") in text
+
+
+def test_the_evidence_hash_is_that_of_the_sorted_records(board: Board, results: Path) -> None:
+    lines = sorted((results / "records.jsonl").read_bytes().splitlines(keepends=True))
+    assert hashlib.sha256(b"".join(lines)).hexdigest() in readme_of(board.folder)
