@@ -4,8 +4,14 @@ Pure functions of a table with one row per trial; importing this loads NumPy and
 """
 
 from benchmark.statistics.analysis import analyse
-from benchmark.statistics.association import Association, CellAssociation, Point, associate
-from benchmark.statistics.contrasts import Contrast, ContrastFamily, contrast_families
+from benchmark.statistics.association import (
+    Association,
+    CellAssociation,
+    Point,
+    associate,
+    associations,
+)
+from benchmark.statistics.contrasts import Contrast, ContrastFamily, contrast_families, family_sizes
 from benchmark.statistics.early import (
     EarlyTraining,
     EpochsToTarget,
@@ -63,9 +69,11 @@ __all__ = [
     "analyse",
     "arrange",
     "associate",
+    "associations",
     "contrast_families",
     "early_training",
     "epochs_to_target",
+    "family_sizes",
     "plain",
     "plan",
     "plan_from_pilot",
