@@ -162,6 +162,24 @@ def test_several_tables_are_one(
     assert json.loads(found) == json.loads(expected)
 
 
+def test_of_several_tables_the_bad_one_is_named_with_its_own_row(
+    command: Command, tmp_path: Path, small_table: pd.DataFrame
+) -> None:
+    half = small_table["treatment"] == "timm"
+    small_table[half].to_csv(tmp_path / "good.csv", index=False)
+    bad = small_table[~half].reset_index(drop=True)
+    bad.loc[3, "status"] = "fine"
+    bad.to_csv(tmp_path / "bad.csv", index=False)
+    sources = ("--records", "good.csv", "--records", "bad.csv")
+    code, _, err = command("compare", "orthogonal", *sources)
+    assert code == 2
+    assert "bad.csv: row 3 (" in err
+    assert "good.csv" not in err
+    small_table.to_csv(tmp_path / "bad.csv", index=False)
+    code, _, err = command("compare", "orthogonal", *sources)
+    assert (code, "good.csv + bad.csv" in err, "more than once" in err) == (2, True, True)
+
+
 def test_a_treatment_that_only_diverges_is_compared_by_that(
     command: Command, tmp_path: Path
 ) -> None:
