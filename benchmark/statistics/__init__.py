@@ -41,6 +41,7 @@ from benchmark.statistics.results import (
 )
 from benchmark.statistics.table import TableError, validate
 from benchmark.statistics.trials import Trials, arrange, split_treatment
+from benchmark.statistics.variance import DataOrder, data_order
 
 __all__ = [
     "Analysis",
@@ -51,6 +52,7 @@ __all__ = [
     "Comparison",
     "Contrast",
     "ContrastFamily",
+    "DataOrder",
     "EarlyTraining",
     "EpochsToTarget",
     "Failures",
@@ -71,6 +73,7 @@ __all__ = [
     "associate",
     "associations",
     "contrast_families",
+    "data_order",
     "early_training",
     "epochs_to_target",
     "family_sizes",
