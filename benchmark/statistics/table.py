@@ -51,8 +51,7 @@ def validate(
     _check_statuses(frame)
     frame["seed"] = _whole_numbers(frame, "seed")
     ok = frame["status"] == "ok"
-    frame[outcome] = numbers(frame, outcome, ok)
-    _check_outcome(frame, outcome, ok)
+    frame[outcome] = shares(frame, outcome)
     if frame.duplicated(list(KEY)).any():
         together = frame.sort_values(list(KEY), kind="stable")
         refuse(
@@ -93,8 +92,10 @@ def _check_statuses(frame: pd.DataFrame) -> None:
         )
 
 
-def _check_outcome(frame: pd.DataFrame, outcome: str, ok: pd.Series) -> None:
-    values = frame[outcome]
+def shares(frame: pd.DataFrame, outcome: str) -> pd.Series:
+    """The column as float64; ok rows without a share between 0 and 1 are refused."""
+    ok = frame["status"] == "ok"
+    values = numbers(frame, outcome, ok)
     refuse(
         frame,
         ok & values.isna(),
@@ -107,6 +108,7 @@ def _check_outcome(frame: pd.DataFrame, outcome: str, ok: pd.Series) -> None:
         f"{outcome} outside [0, 1]",
         "Write shares, not percentages: 0.943 for 94.3 %.",
     )
+    return values
 
 
 def _check_images(frame: pd.DataFrame, n_column: str, ok: pd.Series) -> None:
