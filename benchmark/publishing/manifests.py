@@ -19,7 +19,7 @@ _OF_THE_MACHINE = ("data_dir", "execution")
 _NUMBERS = (int, float)
 
 SIZES = "contrast_families"
-"""The key of the sizes of the contrast families, where they are not those of the treatments."""
+"""The key of the sizes of contrast families that are not those that the treatments make."""
 
 Cell = tuple[str, str, str]
 Declared = tuple[Cell, str, int]
@@ -59,10 +59,9 @@ def contrast_sizes(manifest: Mapping[str, Any]) -> dict[str, int]:
     It is what the manifest says, else the number of contrasts that its grid declares, finished or
     not. Raises UsageError for families that there are not and sizes that are none.
     """
-    if SIZES not in manifest:
-        parts = {(each["initializer"], each["rewiring"]) for each in manifest["treatments"]}
-        return family_sizes(sorted(parts), len(manifest["contrasts"]))
-    sizes = manifest[SIZES]
+    parts = {(each["initializer"], each["rewiring"]) for each in manifest["treatments"]}
+    declared = family_sizes(sorted(parts), len(manifest["contrasts"]))
+    sizes = manifest.get(SIZES, {})
     if not isinstance(sizes, dict):
         raise UsageError(f"{SIZES} is {sizes!r}; write the size of each family by its name")
     for name, size in sizes.items():
@@ -70,7 +69,7 @@ def contrast_sizes(manifest: Mapping[str, Any]) -> dict[str, int]:
             raise UsageError(f"{SIZES}: {unknown_name('contrast family', name, FAMILIES)}")
         if type(size) is not int or size < 1:
             raise UsageError(f"{SIZES}: the size of {name!r} is {size!r}; it is a number above 0")
-    return dict(sizes)
+    return declared | sizes
 
 
 def merge_manifests(
@@ -136,7 +135,9 @@ def merge_manifests(
         "configs": configs,
     }
     sizes = {**_largest(list(map(contrast_sizes, manifests))), **overrides.get(SIZES, {})}
-    return merged if sizes == contrast_sizes(merged) else {**merged, SIZES: sizes}
+    own = contrast_sizes(merged)
+    fixed = {name: size for name, size in sizes.items() if own.get(name) != size}
+    return {**merged, SIZES: fixed} if fixed else merged
 
 
 def _largest(sizes: Sequence[Mapping[str, int]]) -> dict[str, int]:
