@@ -157,7 +157,7 @@ def _early(compared: Compared) -> Iterator[Line]:
     if compared.analysis.family > 1:
         yield (
             "",
-            "Each p is for one comparison; the words allow for"
+            "Each p is for one comparison; the verdicts allow for"
             f" {counted(compared.analysis.family, 'comparison')}.",
         )
 

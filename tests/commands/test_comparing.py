@@ -114,7 +114,7 @@ def test_early_training_comes_from_a_folder_and_from_a_table_that_has_it(
     assert all(
         words in out for words in ("error after epoch 1", "mean over epochs", "epochs to target")
     )
-    assert "the words allow for 8 comparisons" in squeezed(out)
+    assert "the verdicts allow for 8 comparisons" in squeezed(out)
     assert max(map(len, out.splitlines())) <= 80
     path = tmp_path / "table.csv"
     small_table["epochs_to_target"] = [
