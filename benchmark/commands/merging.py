@@ -48,8 +48,7 @@ def merge(
         before, after = _unite(into, offers, found.refused, settings)
         if writes and after is not None:
             store.write_manifest(after)
-            for record in found.accepted:
-                store.append(record)
+            store.append(*found.accepted)
     _report(found, before, after, into, dry_run)
     return FAILED if found.refused else 0
 

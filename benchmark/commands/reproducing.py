@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import statistics
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -58,17 +57,13 @@ def reproduce(
 
 def read_records(folder: str) -> dict[str, Record]:
     """Return the last record of every trial of a results folder or a board."""
-    from benchmark.results.frame import COMPRESSED_RECORDS, read_file
-    from benchmark.results.lines import RECORDS, read_record_lines
+    from benchmark.results.frame import read_record_data
+    from benchmark.results.lines import read_record_lines
 
-    name, data = RECORDS, read_file(folder, RECORDS)
-    if data is None:
-        name, packed = COMPRESSED_RECORDS, read_file(folder, COMPRESSED_RECORDS)
-        if packed is None:
-            raise StoreError(f"{folder} has no records: neither {RECORDS} nor {name}")
-        data = gzip.decompress(packed)
-    whole = data[: data.rfind(b"\n") + 1]
-    return {record.trial: record for _, record in read_record_lines(whole, f"{folder}/{name}")}
+    name, lines = read_record_data(folder)
+    if not lines:
+        raise StoreError(f"{folder} has no records: neither records.jsonl nor records.jsonl.gz")
+    return {record.trial: record for _, record in read_record_lines(lines, f"{folder}/{name}")}
 
 
 def _spread(then: Record, records: Iterable[Record]) -> tuple[int, float] | None:

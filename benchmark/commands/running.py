@@ -116,7 +116,7 @@ def run(
     console = Console()
     with _executor_ahead(loaded, folder, retry) as make_executor:
         grid = expand(loaded)
-        with open_store(folder, len(grid.trials)) as store:
+        with open_store(folder, len(grid.trials), console.print) as store:
             sigterm = Sigterm()
             before = signal.getsignal(signal.SIGTERM)
             sigterm.listen()
