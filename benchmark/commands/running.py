@@ -63,7 +63,11 @@ def load_grid(config: Path, changes: Sequence[str], plugins: Sequence[str]) -> G
 
 
 def results_folder(config: GridConfig, out: str | None) -> str:
-    """Return the folder of a grid's records."""
+    """Return the folder of a grid's records; raises UsageError for one that a job would lose."""
+    from benchmark.commands.submitting import lasting
+
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+        return lasting(out)
     return out or os.path.join("results", config.name)
 
 
