@@ -17,7 +17,7 @@ from benchmark.results import driver, location, segments
 from benchmark.results.frame import load_records, read_record_data
 from benchmark.results.location import locate
 from benchmark.results.segments import SEGMENTS
-from benchmark.results.store import open_store, read_store, running_driver
+from benchmark.results.store import Store, open_store, read_store, running_driver
 from benchmark.trial import Record
 from tests.publishing.synthetic import write_results
 from tests.results.test_store import record
@@ -181,16 +181,14 @@ def test_a_second_driver_is_refused_and_a_dead_ones_lease_runs_out(folder: str) 
 
 
 def test_a_driver_that_was_taken_over_writes_no_more(folder: str) -> None:
-    with open_store(folder) as store:
-        store.append(record(0))
-        locate(folder).write(driver.LEASE, b'{"driver": "process 2", "token": "y", "beat": 0}')
+    def write_on(store: Store) -> None:
+        for _ in range(500):
+            # Again and again, as its keeper would: a beat of the first may fall in between.
+            locate(folder).write(driver.LEASE, b'{"driver": "process 2", "token": "y", "beat": 0}')
+            store.append(record(1))
 
-        def write_on() -> None:
-            for _ in range(500):
-                store.append(record(1))
-
-        with pytest.raises(RunError, match="taken over by process 2"):
-            write_on()
+    with open_store(folder) as store, pytest.raises(RunError, match="taken over by process 2"):
+        write_on(store)
     assert running_driver(folder) == "process 2"
 
 
