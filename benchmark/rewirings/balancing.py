@@ -25,14 +25,13 @@ def balance(
     offset: float = 1.0,
     inputs: bool = True,
     outputs: bool = True,
-    draws: bool = True,
     descending: bool = False,
 ) -> None:
     """Balance the strength of inputs, then of outputs, of a matrix [out, in], in place.
 
-    Without `draws` columns are taken from the strongest to the weakest, and no random number is
-    used; `descending` hands out the largest weight first. Each pass draws one 64-bit seed from
-    `rng` and has the law of a pass of `balance_as_published`; the passes are independent.
+    `descending` hands out the largest weight first. Each pass draws one 64-bit seed from `rng` and
+    has the law of a pass of `balance_as_published`; the passes are independent. Compiled on the
+    first call on a machine, in some seconds, and kept on its disk.
     Raises UsageError for an offset that is not positive and finite, for weights that are not
     finite and for a dtype other than float16, float32 and float64.
     """
@@ -43,8 +42,8 @@ def balance(
     work = np.require(matrix, wide, ["C", "A", "W"])
     for wanted, one_pass in ((inputs, balance_columns), (outputs, balance_rows)):
         if wanted and matrix.size > 0:
-            seed = rng.integers(2**64, dtype=np.uint64) if draws else np.uint64(0)
-            one_pass(work, seed, float(offset), draws, descending)
+            seed = rng.integers(2**64, dtype=np.uint64)
+            one_pass(work, seed, float(offset), descending)
     if work is not matrix:
         matrix[...] = work
 
@@ -61,7 +60,8 @@ def balance_as_published(
 ) -> None:
     """Do what `balance` does as the authors' code does it, with numpy's `Generator.choice`.
 
-    Like theirs, both passes draw from the same stream. Slow: microseconds a weight.
+    Like theirs, both passes draw from the same stream. Slow: about a microsecond a weight. Without
+    `draws` columns are taken from the strongest to the weakest, and no random number is used.
     """
     _check(matrix, offset)
     same_stream = copy.deepcopy(rng)
