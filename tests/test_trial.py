@@ -29,7 +29,7 @@ def test_an_id_stays_what_it_was() -> None:
         "treatment": {"initializer": "orthogonal", "rewiring": "pa", "plugins": {}},
         "seed": 0,
     }
-    assert PROTOCOL == 1
+    assert PROTOCOL == 2
     assert TRIAL.content == content
     assert TRIAL.id == "b0d978a985365af5"
 
