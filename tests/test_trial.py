@@ -22,7 +22,7 @@ TRIAL = Trial(CELL, Treatment("orthogonal", "pa"), 0)
 def test_an_id_stays_what_it_was() -> None:
     """Finished trials are found by id: while the protocol stays, so must the id."""
     content = {
-        "protocol": 1,
+        "protocol": 2,
         "dataset": "digits",
         "architecture": "test_resnet",
         "recipe": {"epochs": 3, "batch_size": 64},
