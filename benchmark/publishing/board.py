@@ -71,17 +71,21 @@ def publish(
     return Board(out, findings, tuple(sorted(files)))
 
 
-def check(folder: str) -> list[str]:
-    """Return the files of a board that differ from what its own records give, sorted.
+def read(folder: str) -> Findings:
+    """Return what the records of a board say."""
+    return find(gather([folder]))
+
+
+def differing(folder: str, findings: Findings) -> list[str]:
+    """Return the files of a board that differ from what it is by its own `findings`, sorted.
 
     A file too many or too few differs as well. Compressed records are compared by content.
     """
-    with_records = read_file(folder, RECORDS) is None
-    files = render(find(gather([folder])), with_records=with_records)
-    differing = [
+    files = render(findings, with_records=read_file(folder, RECORDS) is None)
+    unlike = [
         name for name, content in files.items() if not _same(name, content, read_file(folder, name))
     ]
-    return sorted([*differing, *_stale_plots(folder, files)])
+    return sorted([*unlike, *_stale_plots(folder, files)])
 
 
 def render(findings: Findings, *, with_records: bool = True) -> dict[str, bytes]:

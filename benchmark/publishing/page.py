@@ -11,6 +11,7 @@ from benchmark.publishing.claims import claims
 from benchmark.publishing.contrast_tables import contrast_tables
 from benchmark.publishing.curves import MeanCurves
 from benchmark.publishing.findings import Findings
+from benchmark.publishing.marks import legend, marks_used
 from benchmark.publishing.page_data import page_data, to_json
 from benchmark.publishing.pictures import Pictures
 from benchmark.publishing.ranking_tables import ranking_rows, unranked_rows
@@ -61,6 +62,8 @@ def render_page(findings: Findings, curves: MeanCurves, pictures: Pictures, sha:
         "bars": _bars(findings),
         "zero": _axis(findings)[2],
         "ok": _runs_ok(findings),
+        "marks": findings.marks(),
+        "legend": legend(marks_used(manifest)),
         "unranked": [row for row in unranked_rows(findings, plain) if row[0] not in ranked],
         "order": ranked_order(findings) if findings.analysis else [],
         "cells": evidence.cells,
