@@ -53,6 +53,8 @@ _SETTINGS = {
     "font.family": "DejaVu Sans",
     "font.size": 10.0,
     "axes.titlesize": 10.0,
+    # Where it stands is told, so that it is not looked for among everything else in the axes.
+    "axes.titley": 1.0,
     "axes.labelsize": 10.0,
     "xtick.labelsize": 9.0,
     "ytick.labelsize": 9.0,
@@ -97,7 +99,8 @@ def settings() -> AbstractContextManager[None]:
     """Return the context in which figures are made: this module's look and nobody else's."""
     import matplotlib as mpl
 
-    values: dict[Any, Any] = {**mpl.rcParamsDefault, "backend": mpl.rcParams["backend"]}
+    # To set the backend, even to what it is, would import pyplot.
+    values: dict[Any, Any] = {k: v for k, v in mpl.rcParamsDefault.items() if k != "backend"}
     return mpl.rc_context(values | _SETTINGS)
 
 
