@@ -3,8 +3,9 @@
 Publishes the board of synthetic records (40 treatments x 25 cells x 100 seeds, or 5 seeds with
 --quick) in a process of its own, a second time with another hash seed, time zone, locale and
 working directory, and compares the bytes. Prints a markdown table: wall time, CPU time in user mode
-and peak memory from the start of Python on, the size of the page, and its first paint in Chromium,
-where that and playwright are installed.
+and peak memory from the start of Python on, beside them as a yardstick what it takes the same machine
+to read every line with json.loads; the size of the page, and its first paint in Chromium, where that
+and playwright are installed.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ ROOT = Path(__file__).parents[1]
 PUBLISH = (
     "import sys; from benchmark.publishing import publish; publish([sys.argv[1]], sys.argv[2])"
 )
+PARSE = (
+    "import json, sys; [json.loads(line)['trial'] for line in open(sys.argv[1] + '/records.jsonl')]"
+)
 ELSEWHERE = {"PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "LC_ALL": "C"}
 VISITS = 5
 
@@ -50,14 +54,16 @@ def main() -> None:
         folder = Path(name)
         results = synthetic_results(folder / "results", seeds)
         size = (results / "records.jsonl").stat().st_size
-        cost = published(results, folder / "board", folder, {})
+        yardstick = measured(PARSE, [results], folder, {})
+        cost = measured(PUBLISH, [results, folder / "board"], folder, {})
         (folder / "elsewhere").mkdir()
-        published(results, folder / "again", folder / "elsewhere", ELSEWHERE)
+        measured(PUBLISH, [results, folder / "again"], folder / "elsewhere", ELSEWHERE)
         page = folder / "board" / "index.html"
         rows = [
             ("records", f"{40 * 25 * seeds:,} ({size / 1e6:.0f} MB)"),
             ("wall time, s", f"{cost.wall:.1f}"),
             ("user CPU time, s", f"{cost.user:.1f}"),
+            ("of json.loads alone, s", f"{yardstick.user:.1f}"),
             ("peak memory, GB", f"{cost.memory:.2f}"),
             ("index.html, kB", f"{page.stat().st_size / 1e3:.0f}"),
             ("its first paint, ms", first_paint(page)),
@@ -80,19 +86,19 @@ def initializers() -> list[str]:
     return ["timm", "kaiming_normal", "orthogonal", *(f"method_{i}(gain=1.5)" for i in range(7))]
 
 
-def published(results: Path, out: Path, cwd: Path, environment: dict[str, str]) -> Cost:
-    """Publish in a process of its own and return what it cost."""
+def measured(code: str, arguments: list[Path], cwd: Path, environment: dict[str, str]) -> Cost:
+    """Run Python code in a process of its own and return what it cost."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     start = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-c", PUBLISH, str(results), str(out)],
+        [sys.executable, "-c", code, *map(str, arguments)],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": path, **environment},
     )
     _, process.returncode, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter() - start
     if process.returncode:
-        raise SystemExit(f"publishing failed with status {process.returncode}")
+        raise SystemExit(f"the measured process failed with status {process.returncode}")
     # Linux counts kilobytes, macOS bytes.
     unit = 1 if sys.platform == "darwin" else 1024
     return Cost(wall, usage.ru_utime, usage.ru_maxrss * unit / 1e9)
