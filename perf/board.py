@@ -3,8 +3,8 @@
 Publishes the board of synthetic records (40 treatments x 25 cells x 100 seeds, or 5 seeds with
 --quick) in a process of its own, a second time with another hash seed, time zone, locale and
 working directory, and compares the bytes. Prints a markdown table: wall time, CPU time in user mode
-and peak memory from the start of Python on, beside them as a yardstick what it takes the same machine
-to read every line with json.loads; the size of the page, and its first paint in Chromium, where that
+and peak memory from the start of Python on, beside them as a yardstick what it takes the machine to
+read every line with json.loads; the size of the page, and its first paint in Chromium, where that
 and playwright are installed.
 """
 
