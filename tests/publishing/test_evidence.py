@@ -15,6 +15,7 @@ from benchmark.publishing.evidence import gather
 from benchmark.publishing.findings import find
 from benchmark.publishing.manifests import contrast_sizes, merge_manifests
 from benchmark.results.frame import load_manifest
+from benchmark.trial import PROTOCOL
 from tests.publishing.synthetic import CELLS, write_results
 
 SMALL: dict[str, Any] = {"cells": CELLS[:2], "seeds": range(3)}
@@ -86,7 +87,7 @@ def test_sizes_of_contrast_families_that_are_none_are_refused(
     [
         ({"baseline": "orthogonal"}, "--baseline"),
         ({"family": 7}, "--family"),
-        ({"protocol": 2}, "protocol"),
+        ({"protocol": PROTOCOL + 1}, "protocol"),
         ({"margin": 0.1}, "margin"),
     ],
 )
