@@ -414,6 +414,46 @@ def reproduce(
     )
 
 
+@app.command()
+def inspect(
+    architecture: Annotated[
+        str, typer.Argument(metavar="MODEL", help="An architecture, as in test_resnet.")
+    ],
+    treatment: Annotated[
+        str, typer.Option(metavar="T", help="The treatment to look at, as in orthogonal+pa.")
+    ] = "timm",
+    against: Annotated[
+        list[str] | None, typer.Option(metavar="U", help="Another one beside it; repeatable.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The seed of the weights.")] = 0,
+    dataset: Annotated[
+        str | None, typer.Option(help="Take a training batch of it. [default: normal noise]")
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(min=1, help="Side in pixels. [default: the model's own]")
+    ] = None,
+    plugin: Plugins = None,
+    svg: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page.")] = None,
+) -> None:
+    """Show a model's weights, signals and gradients under a treatment, layer by layer.
+
+    The last line of each table says in words what is unusual.
+    """
+    from benchmark.commands import inspecting
+
+    inspecting.inspect(
+        architecture,
+        [treatment, *(against or [])],
+        seed=seed,
+        dataset=dataset,
+        image_size=image_size,
+        plugins=plugin or [],
+        svg=svg,
+        html=html,
+    )
+
+
 @app.command("list")
 def list_command(
     kind: Annotated[

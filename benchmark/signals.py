@@ -1,0 +1,177 @@
+"""What a batch does in an untrained model: activations and gradients through its depth."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from benchmark.layers import describe
+
+if TYPE_CHECKING:
+    from torch.utils.hooks import RemovableHandle
+
+IMAGES = 64
+"""So many images of a batch are looked at."""
+
+_JACOBIAN_IMAGES = 4
+_MOST_LOGITS = 32
+
+
+@dataclass(frozen=True)
+class LayerSignal:
+    """The outputs of one Conv or Linear layer for a batch, before its norm and activation.
+
+    `mean` and `variance` over everything, `effective_rank` the exponential of the entropy of the
+    normalised singular values of [images, features] (Roy and Vetterli 2007), as a share of its
+    greatest possible value; `output_gradient` is the root mean square of the loss's gradient in
+    the outputs, `weight_gradient` its Frobenius norm in the weights (NaN where there is none).
+    """
+
+    name: str
+    mean: float
+    variance: float
+    effective_rank: float
+    output_gradient: float
+    weight_gradient: float
+
+
+@dataclass(frozen=True)
+class Signals:
+    """A model's layers in the order in which a batch passes them.
+
+    `isometry_distance` is the root mean square of the natural logarithm of the singular values of
+    the logits' Jacobian in the pixels, 0 for a dynamical isometry (Pennington et al. 2017); NaN
+    where a singular value is 0 or the logits are too many to ask.
+    """
+
+    layers: tuple[LayerSignal, ...]
+    loss: float
+    isometry_distance: float
+
+
+def signals(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Signals:
+    """Send the first IMAGES of a batch forth and back through a model and leave it as it was.
+
+    Batch norm uses the batch's statistics, as in training; dropout and stochastic depth are off.
+    Neither weights, gradients, buffers, modes nor random state change.
+    """
+    images, labels = images[:IMAGES], labels[:IMAGES]
+    names = [layer.name for layer, _ in describe(model)]
+    outputs: dict[str, torch.Tensor] = {}
+    with _as_in_training(model), torch.enable_grad(), _outputs_kept(model, names, outputs):
+        logits = model(images).float()
+        loss = functional.cross_entropy(logits, labels)
+        found = _signals_of(model, loss, outputs)
+        outputs.clear()
+        distance = _isometry_distance(model, images[:_JACOBIAN_IMAGES])
+    return Signals(found, float(loss.detach()), distance)
+
+
+def _signals_of(
+    model: nn.Module, loss: torch.Tensor, outputs: dict[str, torch.Tensor]
+) -> tuple[LayerSignal, ...]:
+    weights = {name: model.get_parameter(f"{name}.weight") for name in outputs}
+    wanted = [*outputs.values(), *(w for w in weights.values() if w.requires_grad)]
+    gradients = iter(torch.autograd.grad(loss, wanted, allow_unused=True))
+    of_outputs = {name: next(gradients) for name in outputs}
+    of_weights = {name: next(gradients) for name, w in weights.items() if w.requires_grad}
+    return tuple(
+        LayerSignal(
+            name=name,
+            mean=float(values.mean()),
+            variance=float(values.var(correction=0)),
+            effective_rank=_effective_rank(values),
+            output_gradient=_norm(of_outputs[name], mean=True),
+            weight_gradient=_norm(of_weights.get(name), mean=False),
+        )
+        for name, values in ((name, kept.detach().float()) for name, kept in outputs.items())
+    )
+
+
+def _norm(gradient: torch.Tensor | None, mean: bool) -> float:
+    if gradient is None:
+        return float("nan")
+    squares = float(gradient.double().square().sum())
+    return math.sqrt(squares / gradient.numel() if mean else squares)
+
+
+def _effective_rank(values: torch.Tensor) -> float:
+    matrix = values.reshape(len(values), -1).double()
+    gram = matrix @ matrix.T if len(matrix) <= matrix.shape[1] else matrix.T @ matrix
+    if not torch.isfinite(gram).all():
+        return float("nan")
+    singular = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt()
+    total = singular.sum()
+    if total == 0:
+        return 0.0
+    shares = singular / total
+    return float(torch.special.entr(shares).sum().exp()) / len(singular)
+
+
+def _isometry_distance(model: nn.Module, images: torch.Tensor) -> float:
+    images = images.detach().clone().requires_grad_(True)
+    logits = model(images).float()
+    if logits.shape[1] > _MOST_LOGITS:
+        return float("nan")
+    rows = [
+        torch.autograd.grad(logits[:, at].sum(), images, retain_graph=True)[0]
+        for at in range(logits.shape[1])
+    ]
+    jacobians = torch.stack(rows, 1).flatten(2).double()
+    if not torch.isfinite(jacobians).all():
+        return float("nan")
+    singular = torch.linalg.svdvals(jacobians).numpy(force=True)
+    if singular.min() <= 1e-12 * singular.max():
+        return float("nan")
+    return float(np.sqrt(np.mean(np.log(singular) ** 2)))
+
+
+@contextlib.contextmanager
+def _outputs_kept(
+    model: nn.Module, names: list[str], outputs: dict[str, torch.Tensor]
+) -> Iterator[None]:
+    """Collect what the named modules give at their first call, in the order of the calls."""
+
+    def keep(name: str) -> RemovableHandle:
+        def hook(module: nn.Module, inputs: object, output: torch.Tensor) -> None:
+            if name not in outputs and isinstance(output, torch.Tensor) and output.requires_grad:
+                outputs[name] = output
+
+        return modules[name].register_forward_hook(hook)
+
+    modules = dict(model.named_modules())
+    handles = [keep(name) for name in names if name in modules]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextlib.contextmanager
+def _as_in_training(model: nn.Module) -> Iterator[None]:
+    """Training mode without what is random, and everything put back at the end."""
+    modes = {module: module.training for module in model.modules()}
+    buffers = {buffer: buffer.detach().clone() for buffer in model.buffers()}
+    try:
+        for module in modes:
+            module.training = not _is_random(module)
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        with torch.no_grad():
+            for buffer, value in buffers.items():
+                buffer.copy_(value)
+
+
+def _is_random(module: nn.Module) -> bool:
+    return "drop" in type(module).__name__.lower()

@@ -1,0 +1,108 @@
+"""What a batch does in a model: closed forms, the order of execution, and nothing left behind."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+
+import pytest
+import torch
+from torch import nn
+
+from benchmark.signals import signals
+
+
+def batch(*shape: int, classes: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(*shape, generator=generator)
+    return images, torch.randint(classes, (shape[0],), generator=generator)
+
+
+class Reversed(nn.Module):
+    """Registers its layers in the opposite order of their use."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(4, 3)
+        self.first = nn.Linear(4, 4)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.last(self.first(images))
+
+
+def test_layers_come_in_order_of_execution() -> None:
+    found = signals(Reversed(), *batch(8, 4))
+    assert [layer.name for layer in found.layers] == ["first", "last"]
+
+
+def test_an_orthogonal_linear_net_is_a_dynamical_isometry() -> None:
+    model = nn.Sequential(*(nn.Linear(3, 3, bias=False) for _ in range(4)))
+    for layer in model:
+        nn.init.orthogonal_(layer.weight)
+    images, labels = batch(64, 3)
+    found = signals(model, images, labels)
+    assert found.isometry_distance == pytest.approx(0.0, abs=1e-5)
+    variances = [layer.variance + layer.mean**2 for layer in found.layers]
+    assert variances == pytest.approx([float(images.square().mean())] * 4, rel=1e-5)
+    with torch.no_grad():
+        model[0].weight *= 3.0
+    distance = signals(model, images, labels).isometry_distance
+    assert distance == pytest.approx(math.log(3.0), rel=1e-5)
+
+
+def test_the_effective_rank_is_one_direction_of_four_where_all_inputs_are_alike() -> None:
+    model = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Linear(4, 3))
+    nn.init.eye_(model[0].weight)
+    images, labels = batch(40, 4)
+    images[:] = images[0]
+    assert signals(model, images, labels).layers[0].effective_rank == pytest.approx(0.25, abs=1e-3)
+    equal, labels = torch.eye(4).repeat(10, 1), labels
+    assert signals(model, equal, labels).layers[0].effective_rank == pytest.approx(1.0)
+
+
+def test_gradients_are_those_of_the_mean_cross_entropy() -> None:
+    model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3))
+    images, labels = batch(16, 4)
+    found = signals(model, images, labels)
+    loss = nn.functional.cross_entropy(model(images), labels)
+    loss.backward()
+    assert found.loss == pytest.approx(float(loss.detach()))
+    for layer, module in zip(found.layers, (model[0], model[2]), strict=True):
+        assert layer.weight_gradient == pytest.approx(float(module.weight.grad.norm()), rel=1e-5)
+
+
+def test_nothing_of_the_model_or_of_random_state_changes() -> None:
+    model = nn.Sequential(
+        OrderedDict(
+            conv=nn.Conv2d(1, 4, 3),
+            norm=nn.BatchNorm2d(4),
+            drop=nn.Dropout(0.5),
+            flat=nn.Flatten(),
+            head=nn.Linear(4 * 4, 3),
+        )
+    )
+    model.train()
+    model.norm.eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    modes = [module.training for module in model.modules()]
+    state = torch.get_rng_state()
+    images, labels = batch(8, 1, 4, 4)
+    first, second = signals(model, images, labels), signals(model, images, labels)
+    assert first == second
+    assert torch.equal(torch.get_rng_state(), state)
+    assert [module.training for module in model.modules()] == modes
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert not any(module._forward_hooks for module in model.modules())
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_frozen_and_unreached_layers_have_no_gradient() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3))
+    model.add_module("unused", nn.ModuleList([nn.Linear(2, 2)]))
+    model.forward = lambda images: model[1](model[0](images))  # type: ignore[method-assign]
+    model[0].weight.requires_grad_(False)
+    found = signals(model, *batch(8, 4))
+    assert [layer.name for layer in found.layers] == ["0", "1"]
+    assert math.isnan(found.layers[0].weight_gradient)
+    assert found.layers[0].output_gradient > 0
