@@ -93,12 +93,18 @@ def measure(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Mod
 
 
 def growth(values: Sequence[float]) -> float:
-    """Return the least-squares slope of log10 over depth; NaN for fewer than two positive ones."""
+    """Return the slope of log10 over depth; NaN for fewer than two positive values.
+
+    The median of the slopes between all pairs (Theil 1950, Sen 1968): a head of another scale
+    than all layers before it does not bend it.
+    """
     places = [place for place, value in enumerate(values) if 0 < value < math.inf]
     if len(places) < 2:
         return math.nan
-    logs = [math.log10(values[place]) for place in places]
-    return float(np.polyfit(places, logs, 1)[0])
+    logs = np.log10([values[place] for place in places])
+    first, second = np.triu_indices(len(places), 1)
+    slopes = (logs[second] - logs[first]) / (np.take(places, second) - np.take(places, first))
+    return float(np.median(slopes))
 
 
 def geometric_mean(values: Iterable[float]) -> float:
