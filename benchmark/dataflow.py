@@ -12,6 +12,7 @@ import copy
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -20,13 +21,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 WEIGHTED = {"convolution", "addmm", "mm", "bmm", "baddbmm", "linear", "_convolution"}
+SPLITTING = {"split", "split_with_sizes", "unbind", "chunk", "unsafe_split", "unsafe_chunk"}
 
 
 @dataclass(eq=False)
 class Node:
     """One operation on data: its inputs, its users, and the weight it multiplies data with.
 
-    `weights` are the names of the parameters that the operation multiplies data with, `scale` is
+    `weights` are the names of the parameters that the operation multiplies data with, `parameters`
+    those of all that it uses, `scale` is
     true where an operand is a parameter or a number instead of data.
     """
 
@@ -36,14 +39,20 @@ class Node:
     shape: tuple[int, ...]
     weights: tuple[str, ...] = ()
     arguments: tuple[Any, ...] = ()
+    parameters: tuple[str, ...] = ()
     users: list[Node] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Flow:
-    """The operations of one forward pass, in the order in which they were called."""
+    """The operations of one forward pass, in the order in which they were called.
+
+    `outputs` are the names of the modules in the order in which they returned, each with the
+    operation that made what it returned.
+    """
 
     nodes: tuple[Node, ...]
+    outputs: tuple[tuple[str, Node], ...] = ()
 
     def weighted(self) -> Iterator[Node]:
         """Yield the operations that multiply data with weights, in order of execution."""
@@ -111,6 +120,7 @@ class _Recorder(TorchDispatchMode):
     def __init__(self, names: dict[int, str], image: torch.Tensor) -> None:
         super().__init__()
         self.nodes = [Node("input", 0, (), tuple(image.shape))]
+        self.outputs: list[tuple[str, Node]] = []
         self._data: dict[int, Node] = {id(image): self.nodes[0]}
         self._parameters: dict[int, tuple[str, ...]] = {key: (n,) for key, n in names.items()}
         self._alive: list[Any] = [image]
@@ -133,8 +143,13 @@ class _Recorder(TorchDispatchMode):
         if not inputs:
             self._parameters.update({id(x): tuple(names) for x in outputs})
         elif outputs:
-            self._enter(func, args, inputs, operands, outputs)
+            self._enter(func, args, inputs, operands, outputs, tuple(names))
         return result
+
+    def note_output(self, name: str, output: Any) -> None:
+        """Enter what the module called `name` returned, if that is data."""
+        if id(output) in self._data:
+            self.outputs.append((name, self._data[id(output)]))
 
     def _enter(
         self,
@@ -143,6 +158,7 @@ class _Recorder(TorchDispatchMode):
         inputs: tuple[Node, ...],
         operands: list[torch.Tensor],
         outputs: list[torch.Tensor],
+        parameters: tuple[str, ...],
     ) -> None:
         operation = func.overloadpacket.__name__.rstrip("_")
         weights: tuple[str, ...] = ()
@@ -151,11 +167,19 @@ class _Recorder(TorchDispatchMode):
             weights = tuple(n for x in matrices for n in self._parameters.get(id(x), ()))
         numbers = tuple(x for x in tree_leaves(args) if isinstance(x, (int, float, str)))
         shape = tuple(outputs[0].shape)
-        node = Node(operation, len(self.nodes), inputs, shape, weights, numbers)
+        node = Node(operation, len(self.nodes), inputs, shape, weights, numbers, parameters)
         for parent in dict.fromkeys(inputs):
             parent.users.append(node)
         self.nodes.append(node)
-        self._data.update({id(x): node for x in outputs})
+        for output in outputs:
+            self._data[id(output)] = self._part(node, output) if operation in SPLITTING else node
+
+    def _part(self, node: Node, output: torch.Tensor) -> Node:
+        """Enter one of several outputs as an operation of its own: each goes its own way."""
+        part = Node("part", len(self.nodes), (node,), tuple(output.shape))
+        node.users.append(part)
+        self.nodes.append(part)
+        return part
 
 
 def _record(twin: nn.Module, shape: tuple[int, ...]) -> Flow:
@@ -163,6 +187,20 @@ def _record(twin: nn.Module, shape: tuple[int, ...]) -> Flow:
     image = torch.empty(shape, dtype=first.dtype, device="meta")
     names = {id(p): name for name, p in twin.named_parameters()}
     recorder = _Recorder(names, image)
-    with torch.no_grad(), torch.device("meta"), recorder:
-        twin(cast(Any, image))
-    return Flow(tuple(recorder.nodes))
+    hooks = [
+        module.register_forward_hook(partial(_note_output, recorder, name))
+        for name, module in twin.named_modules()
+    ]
+    try:
+        with torch.no_grad(), torch.device("meta"), recorder:
+            twin(cast(Any, image))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return Flow(tuple(recorder.nodes), tuple(recorder.outputs))
+
+
+def _note_output(
+    recorder: _Recorder, name: str, module: nn.Module, inputs: Any, output: Any
+) -> None:
+    recorder.note_output(name, output)

@@ -46,7 +46,7 @@ def remove_norms(model: nn.Module) -> None:
 
 def _rest(norm: nn.Module) -> nn.Module:
     if hasattr(norm, "act"):
-        return nn.Sequential(getattr(norm, "drop", nn.Identity()), norm.act)
+        return nn.Sequential(getattr(norm, "drop", nn.Identity()), norm.get_submodule("act"))
     return nn.Identity()
 
 

@@ -46,8 +46,8 @@ def layer_scales(model: nn.Module) -> Iterator[nn.Parameter]:
 
 
 def _multiplied(module: nn.Module, inputs: Any, output: torch.Tensor) -> torch.Tensor:
-    return output * module.output_multiplier
+    return output * module.get_parameter("output_multiplier")
 
 
 def _shifted(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    return (inputs[0] + module.input_bias, *inputs[1:])
+    return (inputs[0] + module.get_parameter("input_bias"), *inputs[1:])

@@ -62,14 +62,17 @@ def fixup(model: nn.Module, generator: torch.Generator) -> None:
     zero_names = {layer.name for layer in zeros}
 
     def fill(weight: torch.Tensor, layer: Layer, generator: torch.Generator) -> None:
-        if layer.name not in zero_names:
-            std = math.sqrt(2 / layer.fan_out) * scale.get(layer.name, 1.0)
-            weight.normal_(0.0, std, generator=generator)
+        if layer.name in zero_names:
+            weight.zero_()
+            return
+        std = math.sqrt(2 / layer.fan_out) * scale.get(layer.name, 1.0)
+        weight.normal_(0.0, std, generator=generator)
 
     draw(layers, fill, generator)
     zero_biases(model, zeros)
     for module in exits:
         multiply_output(module, new_scalar(model, 1.0))
-    inner = [layer for layer, _ in layers if layer.role != "stem"]
-    for module in [*(model.get_submodule(layer.name) for layer in inner), *activations(model)]:
+    modules = dict(model.named_modules())
+    inner = [layer.name for layer, _ in layers if layer.role != "stem" and layer.name in modules]
+    for module in [*(modules[name] for name in inner), *activations(model)]:
         shift_input(module, new_scalar(model, 0.0))

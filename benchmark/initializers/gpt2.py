@@ -9,6 +9,8 @@ from benchmark.errors import UsageError
 from benchmark.plugins import initializer
 
 if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
     from benchmark.layers import Layer
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from benchmark.layers import Layer
+    from benchmark.propagation import Weighted
 
 
 @initializer(
@@ -47,7 +48,7 @@ def krahenbuhl(
     draw(layers, lambda weight, _, stream: weight.normal_(generator=stream), generator)
     zero_biases(model, (layer for layer, _ in layers))
 
-    def normalise(layer: Layer, module: nn.Module, output: Callable[[], torch.Tensor]) -> None:
+    def normalise(layer: Layer, module: Weighted, output: Callable[[], torch.Tensor]) -> None:
         values = output().float()
         channels = values.movedim(-1 if layer.kind == "linear" else 1, 0).flatten(1)
         std, mean = torch.std_mean(channels, dim=1, correction=0)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from benchmark.layers import Layer
+    from benchmark.propagation import Weighted
 
 
 @initializer(
@@ -49,7 +50,7 @@ def lsuv(
     draw(layers, orthogonal, generator)
     zero_biases(model, (layer for layer, _ in layers))
 
-    def scale(layer: Layer, module: nn.Module, output: Callable[[], torch.Tensor]) -> None:
+    def scale(layer: Layer, module: Weighted, output: Callable[[], torch.Tensor]) -> None:
         for _ in range(attempts):
             std = float(output().float().std())
             if not std > 0 or abs(std - 1) <= tolerance:

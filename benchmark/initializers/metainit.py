@@ -46,7 +46,7 @@ def metainit(
     parameters = [each for each in model.parameters() if each.requires_grad]
     weights = [each for each in parameters if each.ndim >= 2]
     velocities = [0.0] * len(weights)
-    with observed(model):
+    with observed(model, differentiated=3):
         for _ in range(steps):
             noise = torch.empty(images.shape).normal_(generator=generator).to(images)
             logits = model(noise)
@@ -78,7 +78,7 @@ def gradient_quotient(
 
     gradients = torch.autograd.grad(loss, parameters, create_graph=True, allow_unused=True)
     used = [(p, g) for p, g in zip(parameters, gradients, strict=True) if g is not None]
-    half_norm = sum(g.square().sum() for _, g in used) / 2
+    half_norm = torch.stack([g.square().sum() for _, g in used]).sum() / 2
     products = torch.autograd.grad(half_norm, [p for p, _ in used], create_graph=True)
     total = torch.zeros((), device=loss.device)
     for (_, g), product in zip(used, products, strict=True):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from benchmark.layers import Layer
+    from benchmark.propagation import Weighted
 
 
 @initializer(
@@ -42,7 +43,7 @@ def patch_whitening(
 
     from benchmark.propagation import adjust_in_order, observed
 
-    reached: list[tuple[Layer, nn.Module]] = []
+    reached: list[tuple[Layer, Weighted]] = []
     with observed(model):
         adjust_in_order(model, batch[0], lambda layer, module, _: reached.append((layer, module)))
     layer, module = reached[0] if reached else (None, None)
