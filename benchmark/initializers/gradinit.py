@@ -70,7 +70,7 @@ def gradinit(
             scaled = {name: base[name] * scales[name] for name in base}
             gradients = dict(zip(scaled, _gradients(loss(scaled, now), scaled), strict=True))
             norm = _norm(list(gradients.values()), optimizer)
-            kind = "norm" if float(norm) > gamma else "loss"
+            kind = "norm" if float(norm.detach()) > gamma else "loss"
             objective = norm
             if kind == "loss":
                 length = 1 if optimizer == "adam" else norm
@@ -86,7 +86,7 @@ def gradinit(
                     continue
                 step = moments[name, kind].step(max(-1.0, min(1.0, float(slope))))
                 lowest = 0.0 if name.endswith("bias") else 0.01
-                scale.data.fill_(max(float(scale) - learning_rate * step, lowest))
+                scale.data.fill_(max(scale.item() - learning_rate * step, lowest))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(base[name] * scales[name])
