@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,21 +19,23 @@ from benchmark.norms import is_norm
 _LAYER_SCALE = re.compile(r"gamma(_?\d+)?")
 
 
-def new_scalar(model: nn.Module, value: float) -> nn.Parameter:
-    """Return a parameter of one element with the dtype and the device of the model's first."""
-    like = next(model.parameters())
-    return nn.Parameter(torch.full((1,), value, dtype=like.dtype, device=like.device))
+def multiply_output(model: nn.Module, module: nn.Module, value: float) -> None:
+    """Multiply what a module of the model returns by a scalar, its `output_multiplier`."""
+    module.register_parameter("output_multiplier", _scalar(model, value))
+    module.register_forward_hook(partial(_multiplied, module))
 
 
-def multiply_output(module: nn.Module, scalar: nn.Parameter) -> None:
-    """Multiply what the module returns by a scalar, its parameter `output_multiplier`."""
-    module.register_parameter("output_multiplier", scalar)
-    module.register_forward_hook(_multiplied)
+def share_multiplier(module: nn.Module, owner: nn.Module) -> None:
+    """Multiply what a module returns by the `output_multiplier` of another module.
+
+    The parameter stays that of the other alone: a copy on another device would tear two apart.
+    """
+    module.register_forward_hook(partial(_multiplied, owner))
 
 
-def shift_input(module: nn.Module, scalar: nn.Parameter) -> None:
-    """Add a scalar, its parameter `input_bias`, to what the module is called with."""
-    module.register_parameter("input_bias", scalar)
+def shift_input(model: nn.Module, module: nn.Module, value: float = 0.0) -> None:
+    """Add a scalar, its `input_bias`, to what a module of the model is called with."""
+    module.register_parameter("input_bias", _scalar(model, value))
     module.register_forward_pre_hook(_shifted)
 
 
@@ -45,9 +48,14 @@ def layer_scales(model: nn.Module) -> Iterator[nn.Parameter]:
                     yield parameter
 
 
-def _multiplied(module: nn.Module, inputs: Any, output: torch.Tensor) -> torch.Tensor:
-    return output * module.get_parameter("output_multiplier")
+def _scalar(model: nn.Module, value: float) -> nn.Parameter:
+    like = next(model.parameters())
+    return nn.Parameter(torch.full((1,), value, dtype=like.dtype, device=like.device))
 
 
-def _shifted(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    return (inputs[0] + module.get_parameter("input_bias"), *inputs[1:])
+def _multiplied(owner: Any, module: nn.Module, inputs: Any, output: torch.Tensor) -> torch.Tensor:
+    return output * owner.output_multiplier
+
+
+def _shifted(module: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (inputs[0] + module.input_bias, *inputs[1:])

@@ -40,7 +40,7 @@ def fixup(model: nn.Module, generator: torch.Generator) -> None:
     from benchmark.drawing import draw, zero_biases
     from benchmark.layers import describe
     from benchmark.residuals import residual_branches
-    from benchmark.scalars import multiply_output, new_scalar, shift_input
+    from benchmark.scalars import multiply_output, shift_input
     from benchmark.unnormalised import activations, residual_exits
 
     branches = residual_branches(model)
@@ -71,8 +71,8 @@ def fixup(model: nn.Module, generator: torch.Generator) -> None:
     draw(layers, fill, generator)
     zero_biases(model, zeros)
     for module in exits:
-        multiply_output(module, new_scalar(model, 1.0))
+        multiply_output(model, module, 1.0)
     modules = dict(model.named_modules())
     inner = [layer.name for layer, _ in layers if layer.role != "stem" and layer.name in modules]
     for module in [*(modules[name] for name in inner), *activations(model)]:
-        shift_input(module, new_scalar(model, 0.0))
+        shift_input(model, module)

@@ -27,14 +27,16 @@ def rezero(model: nn.Module, generator: torch.Generator) -> None:
     without residual branches, with norms that cannot be taken out, or with a branch that no module
     of its own returns. Bachlechner et al. 2020, equation 1.
     """
-    from benchmark.scalars import multiply_output, new_scalar
+    from benchmark.scalars import multiply_output, share_multiplier
     from benchmark.unnormalised import residual_exits
 
     exits = residual_exits(model, "rezero")
     names = {module: name for name, module in model.named_modules()}
-    shared: dict[str, nn.Parameter] = {}
+    owners: dict[str, nn.Module] = {}
     for module in exits:
         block = names[module].rpartition(".")[0]
-        if block not in shared:
-            shared[block] = new_scalar(model, 0.0)
-        multiply_output(module, shared[block])
+        if block in owners:
+            share_multiplier(module, owners[block])
+        else:
+            owners[block] = module
+            multiply_output(model, module, 0.0)

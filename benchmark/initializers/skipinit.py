@@ -26,9 +26,9 @@ def skipinit(model: nn.Module, generator: torch.Generator, alpha: float = 0.0) -
     model without residual branches, with norms that cannot be taken out, or with a branch that no
     module of its own returns. De and Smith 2020, section 4.
     """
-    from benchmark.scalars import multiply_output, new_scalar
+    from benchmark.scalars import multiply_output
     from benchmark.unnormalised import add_conv_biases, residual_exits
 
     for module in residual_exits(model, "skipinit"):
-        multiply_output(module, new_scalar(model, alpha))
+        multiply_output(model, module, alpha)
     add_conv_biases(model)

@@ -10,12 +10,15 @@ import pytest
 import torch
 from torch import nn
 from torch.func import functional_call, stack_module_state
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import benchmark
 from benchmark import models
 from benchmark.errors import UsageError
 from benchmark.norms import is_norm
 from benchmark.plugins import initializers
+from benchmark.recipe import Recipe
+from benchmark.training.optimization import make_optimizer
 
 METHODS = ("fixup", "skipinit", "rezero", "t_fixup")
 FAMILIES = ("test_resnet", "test_vit", "test_convnext2", "test_byobnet")
@@ -91,10 +94,13 @@ def test_skipinit_has_a_multiplier_a_branch_and_conv_biases() -> None:
 
 def test_rezero_shares_one_multiplier_between_attention_and_mlp_of_a_block() -> None:
     model = initialized("test_vit", "rezero")
-    for block in model.blocks:
-        assert block.drop_path1.output_multiplier is block.drop_path2.output_multiplier
-    distinct = {id(block.drop_path1.output_multiplier) for block in model.blocks}
-    assert len(distinct) == len(model.blocks)
+    multipliers = [n for n, _ in model.named_parameters() if n.endswith("output_multiplier")]
+    assert len(multipliers) == len(model.blocks)
+    block = model.blocks[0].eval()
+    values = torch.randn(2, 5, model.embed_dim)
+    block.drop_path1.output_multiplier.data.fill_(0.5)
+    between = values + 0.5 * block.attn(values)
+    assert torch.allclose(block(values), between + 0.5 * block.mlp(between), atol=1e-6)
 
 
 @pytest.mark.parametrize("architecture", ["test_resnet", "test_vit"])
@@ -186,6 +192,18 @@ def test_layer_scales_start_at_one_since_multipliers_take_their_place() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS[:3])
+def test_the_optimizer_of_a_recipe_trains_the_scalars_without_weight_decay(method: str) -> None:
+    model = initialized("test_resnet", method)
+    optimizer = make_optimizer(model, Recipe(weight_decay=0.1))
+    decay = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
+    assert set(decay) == {id(parameter) for parameter in model.parameters()}
+    scalars = [p for n, p in model.named_parameters() if n.endswith(("multiplier", "input_bias"))]
+    assert scalars
+    assert all(decay[id(scalar)] == 0 for scalar in scalars)
+    assert decay[id(model.fc.weight)] == 0.1
+
+
+@pytest.mark.parametrize("method", METHODS[:3])
 def test_copies_and_pickles_of_the_model_compute_the_same(method: str) -> None:
     model = initialized("test_resnet", method).eval()
     with torch.no_grad():
@@ -215,6 +233,7 @@ def test_stacked_models_compute_what_each_computes(method: str) -> None:
     def call(parameters, buffers):
         return functional_call(template, (parameters, buffers), (batch,))
 
-    outputs = torch.vmap(call)(parameters, buffers)
+    with sdpa_kernel(SDPBackend.MATH):
+        outputs = torch.vmap(call)(parameters, buffers)
     for output, replica in zip(outputs, replicas, strict=True):
         assert torch.allclose(output, replica(batch), atol=1e-5)
