@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     summary="no norms; branches end in 0, their other layers He scaled by L^(-1/(2m-2)), scalars",
     paper="arXiv:1901.09321",
     level="model",
+    touches=("biases", "scales"),
     changes_architecture=True,
 )
 def fixup(model: nn.Module, generator: torch.Generator) -> None:

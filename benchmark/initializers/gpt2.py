@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     summary="N(0, 0.02^2), divided by the root of the number of residual branches at their ends",
     paper="https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf",
     level="model",
+    touches=("biases",),
 )
 def gpt2(model: nn.Module, generator: torch.Generator, std: float = 0.02) -> None:
     """Draw weights from N(0, std^2), those that end one of B branches from N(0, std^2 / B).

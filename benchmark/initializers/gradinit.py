@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     summary="as built, one scale a parameter learnt so that the first step lowers the loss most",
     paper="arXiv:2102.08098",
     level="model",
+    touches=("biases", "norms", "embeddings", "scales", "other"),
     needs_data=True,
     needs_labels=True,
 )

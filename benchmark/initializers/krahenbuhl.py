@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     summary="normal weights, then every output channel shifted and scaled to unit variance",
     paper="arXiv:1511.06856",
     level="model",
+    touches=("biases",),
     needs_data=True,
 )
 def krahenbuhl(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     summary="orthogonal, then every layer's output scaled to unit variance on a batch",
     paper="arXiv:1511.06422",
     level="model",
+    touches=("biases",),
     needs_data=True,
 )
 def lsuv(

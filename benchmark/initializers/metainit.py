@@ -32,7 +32,7 @@ def metainit(
 
     Only the shape of the batch is looked at: in each step inputs are drawn anew from N(0, 1) and
     labels uniformly from the classes. GQ is `gradient_quotient` of the cross entropy over all
-    parameters; the norm of each parameter of rank 2 or more moves by the velocity v = momentum v -
+    parameters; the norm of each Conv and Linear weight moves by the velocity v = momentum v -
     `learning_rate` sign(dGQ/dnorm), and stays positive. The direction of every weight is that of
     the constructor. Batch norm normalises by the batch. Defaults are those of the paper's code,
     which takes GQ with batch norm at its running statistics instead. Dauphin and Schoenholz 2019.
@@ -40,11 +40,12 @@ def metainit(
     import torch
     from torch.nn import functional
 
+    from benchmark.layers import describe
     from benchmark.propagation import observed
 
     images, labels = batch
     parameters = [each for each in model.parameters() if each.requires_grad]
-    weights = [each for each in parameters if each.ndim >= 2]
+    weights = [weight for _, weight in describe(model) if weight.requires_grad]
     velocities = [0.0] * len(weights)
     with observed(model, differentiated=3):
         for _ in range(steps):

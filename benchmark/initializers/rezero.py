@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     summary="no norms; residual branches times a trained scalar, 0 at first, shared by a block",
     paper="arXiv:2003.04887",
     level="model",
+    touches=("scales",),
     changes_architecture=True,
 )
 def rezero(model: nn.Module, generator: torch.Generator) -> None:

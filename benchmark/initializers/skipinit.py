@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     summary="no norms; every residual branch times a trained scalar that starts at 0",
     paper="arXiv:2002.10444",
     level="model",
+    touches=("scales",),
     changes_architecture=True,
 )
 def skipinit(model: nn.Module, generator: torch.Generator, alpha: float = 0.0) -> None:

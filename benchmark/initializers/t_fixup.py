@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     summary="no norms; Xavier uniform, values, outputs and MLPs scaled by 0.67 N^-1/4",
     paper="https://proceedings.mlr.press/v119/huang20f.html",
     level="model",
+    touches=("scales",),
     changes_architecture=True,
 )
 def t_fixup(model: nn.Module, generator: torch.Generator) -> None:

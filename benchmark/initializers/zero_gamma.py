@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     summary="as built, but the last norm of every residual branch starts with weight 0",
     paper="arXiv:1706.02677",
     level="model",
+    touches=("norms",),
 )
 def zero_gamma(model: nn.Module, generator: torch.Generator) -> None:
     """Set gamma = 0 in the last norm of every residual branch that ends in norms.
