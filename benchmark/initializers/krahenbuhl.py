@@ -34,7 +34,8 @@ def krahenbuhl(
 
     Weights are drawn from N(0, 1) and biases start at 0. Then, with mean mu and deviation s of a
     channel of the output over images and positions, its filter becomes W / s and its bias, where
-    the layer has one, -mu / s + `bias`. A channel that does not vary stays. This is the method's
+    the layer has one, -mu / s + `bias`. A channel that does not vary stays, and so
+    does a layer with standardised weights, whose scale has no effect. This is the method's
     first step with Gaussian weights, the default of the authors' code; the second, which evens the
     relative learning rates of layers out, is left out: their code has it for feed-forward networks
     of homogeneous layers only. Kraehenbuehl et al. 2016, section 3.1.
@@ -50,6 +51,8 @@ def krahenbuhl(
     zero_biases(model, (layer for layer, _ in layers))
 
     def normalise(layer: Layer, module: Weighted, output: Callable[[], torch.Tensor]) -> None:
+        if layer.standardised:
+            return
         values = output().float()
         channels = values.movedim(-1 if layer.kind == "linear" else 1, 0).flatten(1)
         std, mean = torch.std_mean(channels, dim=1, correction=0)

@@ -37,7 +37,8 @@ def lsuv(
     of the batch reaches: while |std - 1| > `tolerance`, at most `attempts` times, W becomes W /
     std, std being that of all elements of the layer's output. One pass does, since what a layer
     gets no longer changes once it is reached. Batch norm normalises by the batch; a weight that
-    layers share is scaled where it is used first; a layer whose output does not vary stays.
+    layers share is scaled where it is used first; a layer whose output does not vary stays, and so
+    does one with standardised weights, whose scale has no effect.
     Mishkin and Matas 2016, algorithm 1, with the tolerance of the authors' code.
     """
     import torch
@@ -52,7 +53,7 @@ def lsuv(
     zero_biases(model, (layer for layer, _ in layers))
 
     def scale(layer: Layer, module: Weighted, output: Callable[[], torch.Tensor]) -> None:
-        for _ in range(attempts):
+        for _ in range(0 if layer.standardised else attempts):
             std = float(output().float().std())
             if not std > 0 or abs(std - 1) <= tolerance:
                 return

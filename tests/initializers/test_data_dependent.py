@@ -151,6 +151,15 @@ def test_lsuv_survives_an_output_that_does_not_vary() -> None:
     assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
 
 
+@pytest.mark.parametrize("method", ["lsuv", "krahenbuhl"])
+def test_standardised_weights_whose_scale_has_no_effect_stay_as_drawn(method: str) -> None:
+    drawn, scaled = built("test_nfnet"), built("test_nfnet")
+    benchmark.initialize(drawn, method, batch=(torch.zeros(2, 3, 32, 32), torch.zeros(2)))
+    benchmark.initialize(scaled, method, batch=batch())
+    assert torch.equal(drawn.stages[0][0].conv2.weight, scaled.stages[0][0].conv2.weight)
+    assert not torch.equal(drawn.head.fc.weight, scaled.head.fc.weight)
+
+
 def test_krahenbuhl_normalises_every_channel_of_every_layer() -> None:
     model, (images, labels) = Small(), batch()
     benchmark.initialize(model, "krahenbuhl(bias=0.3)", batch=(images, labels))

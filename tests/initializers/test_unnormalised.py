@@ -182,6 +182,14 @@ def test_another_architecture_is_refused_with_the_reason_and_left_alone(
     assert all(torch.equal(after[name], before[name]) for name in before)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_bfloat16_model_stays_one(method: str) -> None:
+    model = built("test_vit").bfloat16().eval()
+    benchmark.initialize(model, method)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+    assert torch.isfinite(model(images().bfloat16())).all()
+
+
 def test_layer_scales_start_at_one_since_multipliers_take_their_place() -> None:
     model = built("test_convnext2")
     scales = [each for name, each in model.named_parameters() if name.endswith(".gamma")]
