@@ -48,9 +48,13 @@ def test_a_packed_weight_is_filled_part_by_part() -> None:
 def test_a_narrow_model_is_float32_within_and_narrow_again_after_an_error() -> None:
     model = nn.Sequential(nn.Linear(3, 3).bfloat16(), nn.BatchNorm1d(3))
     parameters = {id(parameter) for parameter in model.parameters()}
-    with pytest.raises(RuntimeError, match="stop"), in_float32(model):
+
+    def fail() -> None:
         assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
         raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"), in_float32(model):
+        fail()
     assert model[0].weight.dtype == torch.bfloat16
     assert model[1].weight.dtype == torch.float32
     assert {id(parameter) for parameter in model.parameters()} == parameters
