@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
@@ -150,21 +151,20 @@ def _apply_initializer(
 ) -> None:
     import torch
 
+    from benchmark.drawing import fill_matrices, in_float32
+
     method, arguments = initializers.resolve(text)
     if method.level == "model":
         generator = torch_generator(seed, "weights")
         if method.needs_data and batch is None:
             raise UsageError(f"initializer {text!r} looks at data: give it batch=(images, labels)")
         data = (batch() if callable(batch) else batch,) if method.needs_data else ()
-        method.function(model, generator, *data, **arguments)
+        with in_float32(model):
+            method.function(model, generator, *data, **arguments)
     else:
         for layer, parameter in layers:
-            # Contiguous, so that a method's views of the matrix are views in every memory format.
-            weight = parameter.detach().to("cpu", torch.float32, copy=True).contiguous()
             generator = torch_generator(seed, "weights", layer.name)
-            method.function(weight, layer, generator, **arguments)
-            with torch.no_grad():
-                parameter.copy_(weight)
+            fill_matrices(layer, parameter, partial(method.function, **arguments), generator)
     for layer, parameter in layers:
         if not torch.isfinite(parameter).all():
             raise UsageError(f"initializer {text!r} left non-finite weights in {layer.name}")

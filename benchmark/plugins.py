@@ -56,10 +56,12 @@ class Initializer(Method):
     """Fills the weights of a freshly built network.
 
     `level` "tensor" gets (weight, layer, generator), "model" gets (model, generator) and, where
-    it `needs_data`, the cell's fixed training batch as a third argument.
+    it `needs_data`, the cell's fixed training batch as a third argument. What a model-level method
+    `touches` besides the weights of layers are kinds of `benchmark.ownership`, e.g. ("biases",).
     """
 
     level: Literal["tensor", "model"] = "tensor"
+    touches: tuple[str, ...] = ()
     needs_data: bool = False
     needs_labels: bool = False
     deterministic: bool = False
