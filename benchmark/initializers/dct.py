@@ -1,0 +1,31 @@
+"""Discrete cosine initialisation: an orthogonal matrix without a random number."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmark.matrices import dct_matrix
+from benchmark.plugins import initializer
+
+if TYPE_CHECKING:
+    import torch
+
+    from benchmark.layers import Layer
+
+
+@initializer(
+    "dct",
+    summary="orthonormal rows (or columns) from the discrete cosine transform, in every layer",
+    paper="arXiv:2405.13901",
+    deterministic=True,
+)
+def dct(weight: torch.Tensor, layer: Layer, generator: torch.Generator, gain: float = 1.0) -> None:
+    """Fill the matrix [out, in] with rows of the DCT-II or, where out > in, columns.
+
+    The DCT has order max(out, in); a rectangle takes frequencies spread over the whole band, times
+    `gain`. A grouped convolution is one matrix over all its groups, as in `orthogonal`. The paper
+    (Pan et al. 2024) uses it for query, key and value alone, which is `dct_attention`; filling
+    every layer is the deterministic counterpart of `orthogonal`.
+    """
+    matrix = weight.flatten(1)
+    matrix.copy_(gain * dct_matrix(len(matrix), matrix.shape[1]))
