@@ -98,6 +98,21 @@ def _rows_of(basis: np.ndarray, power: int, rows: int, columns: int) -> torch.Te
     return matrix.T if rows > columns else matrix
 
 
+def fill_matrix(
+    weight: torch.Tensor, layer: Layer, make: Callable[[int, int], torch.Tensor]
+) -> None:
+    """Fill a weight with make(neurons, fan_in): a row for each output channel of all groups.
+
+    So it is one matrix over all groups of a convolution, as in `torch.nn.init.orthogonal_`; the
+    weight of a transposed convolution, which is stored by inputs, is filled by outputs as well.
+    """
+    matrix = make(weight.numel() // layer.fan_in, layer.fan_in)
+    if layer.transposed:
+        groups = (layer.groups, layer.outputs, layer.inputs, *layer.shape[2:])
+        matrix = matrix.reshape(groups).transpose(1, 2)
+    weight.copy_(matrix.reshape(weight.shape))
+
+
 def fill_mirrored(
     weight: torch.Tensor, layer: Layer, submatrix: Callable[[int, int], torch.Tensor]
 ) -> None:

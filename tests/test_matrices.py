@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from benchmark.layers import describe
-from benchmark.matrices import centre_tap, dct_matrix, haar, hadamard_matrix, kernels
+from benchmark.matrices import (
+    centre_tap,
+    dct_matrix,
+    fill_matrix,
+    haar,
+    hadamard_matrix,
+    kernels,
+)
 from tests.initializers.weights import assert_orthonormal, repeated_rows
 
 
@@ -46,6 +53,26 @@ def test_a_kernels_first_axis_is_what_its_group_puts_out(transposed: bool) -> No
     kernels(weight.detach(), layer)[2][1].fill_(1.0)
     heard = module(torch.ones(1, 8, 5, 5)).abs().sum((0, 2, 3))
     assert heard.nonzero().flatten().tolist() == [7]
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_row_of_the_filled_matrix_holds_the_weights_of_one_output(
+    transposed: bool, groups: int
+) -> None:
+    convolution = nn.ConvTranspose2d if transposed else nn.Conv2d
+    module = convolution(8, 12, 3, groups=groups, padding=1, bias=False)
+    ((layer, weight),) = describe(module)
+    fans = []
+
+    def scaled_ones(rows: int, columns: int) -> torch.Tensor:
+        fans.append((rows, columns))
+        return torch.arange(1.0, rows + 1)[:, None].expand(rows, columns)
+
+    fill_matrix(weight.detach(), layer, scaled_ones)
+    assert fans == [(12, 8 // groups * 9)]
+    heard = module(torch.ones(1, 8, 5, 5))[0, :, 2, 2]
+    assert torch.equal(heard, torch.arange(1.0, 13) * layer.fan_in)
 
 
 def test_the_centre_tap_is_the_one_of_torchs_dirac() -> None:

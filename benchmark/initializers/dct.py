@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmark.matrices import dct_matrix
+from benchmark.matrices import dct_matrix, fill_matrix
 from benchmark.plugins import initializer
 
 if TYPE_CHECKING:
@@ -27,5 +27,4 @@ def dct(weight: torch.Tensor, layer: Layer, generator: torch.Generator, gain: fl
     (Pan et al. 2024) uses it for query, key and value alone, which is `dct_attention`; filling
     every layer is the deterministic counterpart of `orthogonal`.
     """
-    matrix = weight.flatten(1)
-    matrix.copy_(gain * dct_matrix(len(matrix), matrix.shape[1]))
+    fill_matrix(weight, layer, lambda rows, columns: gain * dct_matrix(rows, columns))

@@ -26,7 +26,7 @@ def delta_orthogonal(
     The convolution keeps norms (stride 1, circular padding, in <= out), which an orthogonal
     flattened kernel does not. Each group has its own matrix; where in > out its rows are
     orthonormal, and norms can only shrink. An even kernel has no centre: its tap size // 2 shifts
-    the image by half a pixel. Xiao et al. 2018, algorithm 1.
+    the image by half a pixel. Xiao et al. 2018.
     """
     weight.zero_()
     for kernel in kernels(weight, layer):

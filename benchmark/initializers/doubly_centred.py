@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from benchmark.matrices import fill_matrix
 from benchmark.plugins import initializer
 
 if TYPE_CHECKING:
@@ -33,11 +34,13 @@ def doubly_centred(
     """
     import torch
 
-    matrix = weight.flatten(1)
-    drawn = torch.empty(matrix.shape, dtype=torch.float64)
-    drawn.normal_(0.0, gain / math.sqrt(layer.fan_in), generator=generator)
-    for axis, length in enumerate(drawn.shape):
-        if length > 1:
-            drawn -= drawn.mean(axis, keepdim=True)
-            drawn /= math.sqrt(1.0 - 1.0 / length)
-    matrix.copy_(drawn)
+    def centred(rows: int, columns: int) -> torch.Tensor:
+        drawn = torch.empty(rows, columns, dtype=torch.float64)
+        drawn.normal_(0.0, gain / math.sqrt(layer.fan_in), generator=generator)
+        for axis, length in enumerate(drawn.shape):
+            if length > 1:
+                drawn -= drawn.mean(axis, keepdim=True)
+                drawn /= math.sqrt(1.0 - 1.0 / length)
+        return drawn
+
+    fill_matrix(weight, layer, centred)

@@ -25,7 +25,7 @@ def gaussian_submatrix(
     """Mirror a Gaussian M, as `looks_linear` does with an orthogonal one.
 
     M has variance gain^2 over the number of its columns: between two ReLUs that is half the fan_in,
-    and gives He's 2 / fan_in. Burkholz and Dubatovka 2019, section 4.
+    and gives He's 2 / fan_in. Burkholz and Dubatovka 2019.
     """
     import torch
 

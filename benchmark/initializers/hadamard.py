@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmark.matrices import hadamard_matrix
+from benchmark.matrices import fill_matrix, hadamard_matrix
 from benchmark.plugins import initializer
 
 if TYPE_CHECKING:
@@ -30,5 +30,4 @@ def hadamard(
     grouped convolution is one matrix over all its groups, as in `orthogonal`. ZerO (Zhao et al.
     2022) uses the matrix where layers widen; filling every layer is not published.
     """
-    matrix = weight.flatten(1)
-    matrix.copy_(gain * hadamard_matrix(len(matrix), matrix.shape[1]))
+    fill_matrix(weight, layer, lambda rows, columns: gain * hadamard_matrix(rows, columns))

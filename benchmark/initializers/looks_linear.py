@@ -25,10 +25,11 @@ def looks_linear(
 
     Behind a ReLU channels i and i + width / 2 hold the positive and the negative part of one
     number, [M, -M] reads their difference, and [M; -M] writes the next pair: layers of plain ReLU
-    networks compose to the product of their M, isometric where these are square. The stem reads its
-    input as it is, the head writes no pairs, an odd axis is not mirrored, and groups (so depthwise
-    filters) are mirrored within themselves. A kernel's M is flattened as in `orthogonal`. Where the
-    input comes from anything but a ReLU, the layer has half the rank and no such property. Balduzzi
-    et al. 2017, section 4, with a free network in the place of tied CReLUs.
+    networks compose to the product of their M, isometric where these are square. GELU and SiLU do
+    the same, since f(x) - f(-x) = x. The stem reads its input as it is, the head writes no pairs,
+    an odd axis is not mirrored, and groups (so depthwise filters) are mirrored within themselves. A
+    kernel's M is flattened as in `orthogonal`. Where no such pairs come in, as behind a norm, the
+    layer has half the rank and no such property. Balduzzi et al. 2017, with free weights in the
+    place of CReLU's tied ones.
     """
     fill_mirrored(weight, layer, lambda rows, columns: gain * haar(rows, columns, generator))

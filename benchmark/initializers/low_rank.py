@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from benchmark.matrices import haar
+from benchmark.matrices import fill_matrix, haar
 from benchmark.plugins import initializer
 
 if TYPE_CHECKING:
@@ -34,9 +34,11 @@ def low_rank(
     """
     import torch
 
-    matrix = weight.flatten(1)
-    rows, columns = matrix.shape
-    rank = min(max(1, math.ceil(ratio * min(rows, columns))), min(rows, columns))
-    std = gain * math.sqrt(rows / (rank * layer.fan_in))
-    normal = torch.empty(rank, columns, dtype=torch.float64)
-    matrix.copy_(haar(rows, rank, generator) @ normal.normal_(0.0, std, generator=generator))
+    def product(rows: int, columns: int) -> torch.Tensor:
+        full = min(rows, columns)
+        rank = min(max(1, math.ceil(ratio * full)), full)
+        std = gain * math.sqrt(rows / (rank * layer.fan_in))
+        normal = torch.empty(rank, columns, dtype=torch.float64)
+        return haar(rows, rank, generator) @ normal.normal_(0.0, std, generator=generator)
+
+    fill_matrix(weight, layer, product)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmark.matrices import haar
+from benchmark.matrices import fill_matrix, haar
 from benchmark.plugins import initializer
 
 if TYPE_CHECKING:
@@ -27,5 +27,4 @@ def orthogonal(
     Computed in float64 on the CPU, so that the float32 result is orthogonal to rounding. Saxe et
     al. 2014.
     """
-    matrix = weight.flatten(1)
-    matrix.copy_(gain * haar(len(matrix), matrix.shape[1], generator))
+    fill_matrix(weight, layer, lambda rows, columns: gain * haar(rows, columns, generator))

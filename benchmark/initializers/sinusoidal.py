@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal
 
+from benchmark.matrices import fill_matrix
 from benchmark.plugins import initializer
 
 if TYPE_CHECKING:
@@ -38,14 +39,15 @@ def sinusoidal(
     import torch
 
     fan = layer.fan_in if mode == "fan_in" else layer.fan_out
-    matrix = weight.flatten(1)
-    rows, columns = matrix.shape
-    frequency = torch.arange(1, rows + 1, dtype=torch.float64)
-    position = torch.arange(columns, dtype=torch.float64) / columns + 1.0 / rows
-    # Full turns are dropped before pi comes in, which keeps high frequencies exact.
-    sines = torch.sin(2.0 * math.pi * torch.frac(torch.outer(frequency, position)))
-    variance = float(sines.var()) if sines.numel() > 1 else 0.0
-    if variance < 1e-12:
-        matrix.fill_(gain / math.sqrt(fan))
-    else:
-        matrix.copy_(gain / math.sqrt(variance * fan) * sines)
+
+    def waves(rows: int, columns: int) -> torch.Tensor:
+        frequency = torch.arange(1, rows + 1, dtype=torch.float64)
+        position = torch.arange(columns, dtype=torch.float64) / columns + 1.0 / rows
+        # Full turns are dropped before pi comes in, which keeps high frequencies exact.
+        sines = torch.sin(2.0 * math.pi * torch.frac(torch.outer(frequency, position)))
+        variance = float(sines.var()) if sines.numel() > 1 else 0.0
+        if variance < 1e-12:
+            return torch.full_like(sines, gain / math.sqrt(fan))
+        return sines * (gain / math.sqrt(variance * fan))
+
+    fill_matrix(weight, layer, waves)

@@ -22,6 +22,6 @@ def small_init(weight: torch.Tensor, layer: Layer, generator: torch.Generator) -
     """Draw every weight from N(0, 2 / (d + 4 d)), d the layer's fan_in.
 
     Published for pre-norm transformers, where d is the width of the model in every layer; here
-    every layer takes its own fan_in. Nguyen and Salazar 2019, section 2.
+    every layer takes its own fan_in. Nguyen and Salazar 2019.
     """
     weight.normal_(0.0, math.sqrt(2.0 / (5.0 * layer.fan_in)), generator=generator)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal
 
+from benchmark.matrices import fill_matrix
 from benchmark.plugins import initializer
 
 if TYPE_CHECKING:
@@ -69,9 +70,12 @@ def sobol(
         values = torch.from_numpy(_quantile(uniform, distribution, variance)).reshape(keras)
         weight.copy_(values.permute(-1, -2, *range(weight.dim() - 2)))
     else:
-        uniform = _one_point_a_row(len(weight), weight[0].numel(), seed)
-        values = torch.from_numpy(_quantile(uniform, distribution, variance))
-        weight.copy_(values.reshape(weight.shape))
+
+        def by_neuron(rows: int, columns: int) -> torch.Tensor:
+            uniform = _one_point_a_row(rows, columns, seed)
+            return torch.from_numpy(_quantile(uniform, distribution, variance))
+
+        fill_matrix(weight, layer, by_neuron)
 
 
 def _one_coordinate(count: int, seed: int) -> np.ndarray:

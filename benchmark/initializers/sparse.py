@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from benchmark.matrices import fill_matrix
 from benchmark.plugins import initializer
 
 if TYPE_CHECKING:
@@ -34,8 +35,9 @@ def sparse(
     """
     import torch
 
-    matrix = weight.flatten(1)
-    matrix.normal_(0.0, std, generator=generator)
-    zeros = math.ceil(sparsity * len(matrix))
-    order = torch.rand(matrix.shape, generator=generator).argsort(dim=0)
-    matrix.scatter_(0, order[:zeros], 0.0)
+    def thinned(rows: int, columns: int) -> torch.Tensor:
+        drawn = torch.empty(rows, columns).normal_(0.0, std, generator=generator)
+        order = torch.rand(rows, columns, generator=generator).argsort(dim=0)
+        return drawn.scatter_(0, order[: math.ceil(sparsity * rows)], 0.0)
+
+    fill_matrix(weight, layer, thinned)

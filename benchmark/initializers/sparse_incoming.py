@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from benchmark.matrices import fill_matrix
 from benchmark.plugins import initializer
 
 if TYPE_CHECKING:
@@ -28,13 +29,14 @@ def sparse_incoming(
 
     Their places are uniform without replacement; a row that has fewer inputs is dense. The number
     is independent of the width, and so is the variance it passes on, connections * std^2: 15 as
-    published, for networks that squash it; std = 0.365 gives ReLU networks He's 2. Martens 2010,
-    section 5.
+    published, for networks that squash it; std = 0.365 gives ReLU networks He's 2. Martens 2010.
     """
     import torch
 
-    matrix = weight.flatten(1)
-    kept = min(connections, matrix.shape[1])
-    places = torch.rand(matrix.shape, generator=generator).argsort(dim=1)[:, :kept]
-    values = torch.empty(places.shape).normal_(0.0, std, generator=generator)
-    matrix.zero_().scatter_(1, places, values)
+    def connected(rows: int, columns: int) -> torch.Tensor:
+        order = torch.rand(rows, columns, generator=generator).argsort(dim=1)
+        places = order[:, : min(connections, columns)]
+        values = torch.empty(places.shape).normal_(0.0, std, generator=generator)
+        return torch.zeros(rows, columns).scatter_(1, places, values)
+
+    fill_matrix(weight, layer, connected)

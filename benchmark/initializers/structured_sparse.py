@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from benchmark.matrices import fill_matrix
 from benchmark.plugins import initializer
 
 if TYPE_CHECKING:
@@ -34,13 +35,15 @@ def structured_sparse(
     """
     import torch
 
-    matrix = weight.flatten(1)
-    count = max(1, min(parts, *matrix.shape))
-    row_part, column_part = (
-        (torch.arange(length) * count // length)[torch.randperm(length, generator=generator)]
-        for length in matrix.shape
-    )
-    inside = row_part[:, None] == column_part[None, :]
-    density = float(inside.double().mean())
-    matrix.normal_(0.0, gain / math.sqrt(layer.fan_in * density), generator=generator)
-    matrix.masked_fill_(~inside, 0.0)
+    def permuted(rows: int, columns: int) -> torch.Tensor:
+        count = max(1, min(parts, rows, columns))
+        row_part, column_part = (
+            (torch.arange(length) * count // length)[torch.randperm(length, generator=generator)]
+            for length in (rows, columns)
+        )
+        inside = row_part[:, None] == column_part[None, :]
+        std = gain / math.sqrt(layer.fan_in * float(inside.double().mean()))
+        drawn = torch.empty(rows, columns).normal_(0.0, std, generator=generator)
+        return drawn.masked_fill_(~inside, 0.0)
+
+    fill_matrix(weight, layer, permuted)

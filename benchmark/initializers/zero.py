@@ -32,8 +32,8 @@ def zero(
     which is the authors' code and orthonormal; their algorithm 1 prints 2^(-(m-1)/2), which is
     `hadamard_gain=1.4142135623730951`. Where in is not a power of two columns are truncated, and
     where out >= 2 in rows repeat. Groups are filled one by one, an even kernel at tap size // 2.
-    `zero_residual` sets the layer that ends a residual branch to zero, as usual in the residual
-    networks of the paper. Zhao, Schaefer and Anandkumar 2022, algorithms 1 and 2.
+    `zero_residual` sets the layer that ends a residual branch to zero, the usual choice, which the
+    algorithms leave open. Zhao, Schaefer and Anandkumar 2022, algorithms 1 and 2.
     """
     import torch
     from scipy.linalg import hadamard
