@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from benchmark.matrices import fill_matrix, haar
 from benchmark.plugins import initializer
 
 if TYPE_CHECKING:
@@ -22,17 +23,8 @@ def orthogonal(
 ) -> None:
     """Fill the matrix [out, in] with a Haar-random semi-orthogonal matrix.
 
-    A grouped convolution is one matrix over all its groups, as in `torch.nn.init.orthogonal_`. The
-    QR decomposition is made unique by a positive diagonal of R, without which its Q is not Haar.
+    A grouped convolution is one matrix over all its groups, as in `torch.nn.init.orthogonal_`.
     Computed in float64 on the CPU, so that the float32 result is orthogonal to rounding. Saxe et
     al. 2014.
     """
-    import torch
-
-    matrix = weight.flatten(1)
-    rows, columns = matrix.shape
-    tall = (max(rows, columns), min(rows, columns))
-    normal = torch.empty(tall, dtype=torch.float64).normal_(generator=generator)
-    q, r = torch.linalg.qr(normal)
-    q *= r.diagonal().sign()
-    matrix.copy_(gain * (q if rows >= columns else q.T))
+    fill_matrix(weight, layer, lambda rows, columns: gain * haar(rows, columns, generator))
