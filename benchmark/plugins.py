@@ -32,7 +32,9 @@ class Initializer(Method):
     """Fills the weights of a freshly built network.
 
     `level` "tensor" gets (weight, layer, generator), "model" gets (model, generator) and, where
-    it `needs_data`, the cell's fixed training batch as a third argument.
+    it `needs_data`, the cell's fixed training batch as a third argument. `variance` is what the
+    squares of a tensor-level method's weights have as their mean: a function of the layer and of
+    the method's parameters, by which `initbench check` finds a wrong fan.
     """
 
     level: Literal["tensor", "model"] = "tensor"
@@ -41,6 +43,7 @@ class Initializer(Method):
     deterministic: bool = False
     changes_architecture: bool = False
     changes_learning_rate: bool = False
+    variance: Callable[..., float] | None = field(default=None, compare=False)
 
     @property
     def parameters(self) -> dict[str, inspect.Parameter]:
