@@ -23,7 +23,7 @@ from benchmark.registry import Registry
 from benchmark.spelling import parse_call
 from benchmark.testing.verdicts import Check, Verdict
 
-__all__ = ["Check", "Verdict", "conformance", "find"]
+__all__ = ["Check", "Found", "Verdict", "checks_of", "conformance", "find"]
 
 Found = tuple[Registry[Any], str]
 """A registry and the name of a method in it, with parameters."""
@@ -34,7 +34,7 @@ def conformance(target: str) -> list[Check]:
 
     Raises UsageError for an unknown name, or a file that holds no method or cannot be run.
     """
-    return [check for registry, text in find(target) for check in _checks(registry, text)]
+    return [check for registry, text in find(target) for check in checks_of(registry, text)]
 
 
 def find(target: str) -> list[Found]:
@@ -83,7 +83,8 @@ def _unknown(target: str) -> UsageError:
     return UsageError(unknown_name("method", target, names, hint))
 
 
-def _checks(registry: Registry[Any], text: str) -> Iterator[Check]:
+def checks_of(registry: Registry[Any], text: str) -> Iterator[Check]:
+    """Yield every check of one method, `text` its name with parameters."""
     from benchmark.testing import initializers, others, rewirings
 
     method, arguments = registry.resolve(text)

@@ -14,7 +14,6 @@ from torch import nn
 
 from benchmark.errors import ContractError, UsageError
 from benchmark.initialization import initialize
-from benchmark.layers import describe
 from benchmark.plugins import Initializer
 from benchmark.testing import metadata, processes, specimens, tensor_level
 from benchmark.testing.specimens import SPECIMEN, Batch
@@ -167,7 +166,7 @@ def _other_seed(case: Case) -> str:
     first, other = case.first, case.apply(case.home, seed=1)
     filled = dict.fromkeys((*first.changed, *other.changed))
     if not case.method.deterministic:
-        filled |= dict.fromkeys(_weights(first.model))
+        filled |= dict.fromkeys(layer.parameter for layer in specimens.layers(case.home))
     differing = [name for name in first.after.changed(other.after) if name in filled]
     if case.method.deterministic and differing:
         raise Unmet(f"declared deterministic, but seed 1 gives others in {first_few(differing)}")
@@ -214,17 +213,17 @@ def _other_process(case: Case) -> str:
 
 
 def _touches(case: Case) -> str:
-    return _only_declared(case, case.first)
+    return _only_declared(case, case.home, case.first)
 
 
-def _only_declared(case: Case, applied: Applied) -> str:
+def _only_declared(case: Case, network: str, applied: Applied) -> str:
     if case.method.changes_architecture:
         return "it declares to change the architecture"
     before, after = set(applied.before.values), set(applied.after.values)
     if before != after:
         names = sorted(before ^ after)
         raise Unmet(f"{first_few(names)} came or went; declare changes_architecture=True")
-    allowed = _weights(applied.model)
+    allowed = {layer.parameter for layer in specimens.layers(network)}
     if foreign := [name for name in applied.changed if name not in allowed]:
         raise Unmet(f"it changed {first_few(foreign)}")
     return f"{len(applied.changed)} tensors, all of them weights"
@@ -303,20 +302,16 @@ def _pickle(case: Case) -> str:
 
 
 def _works_on(case: Case, network: str) -> str:
+    if case.method.level == "tensor":
+        return tensor_level.works_on(case.method, case.arguments, network)
     applied = case.apply(network)
-    found = _only_declared(case, applied)
+    found = _only_declared(case, network, applied)
     if case.method.changes_architecture:
         with torch.no_grad():
             logits = applied.model.eval()(specimens.batch()[0])
         if tuple(logits.shape) != (len(logits), specimens.CLASSES):
             raise Unmet(f"the network then gives logits of shape {tuple(logits.shape)}")
     return found
-
-
-def _weights(model: nn.Module) -> set[str]:
-    """Return the names of Conv and Linear weights, under which a state knows them."""
-    own = {id(weight) for _, weight in describe(model)}
-    return {name for name, weight in model.named_parameters() if id(weight) in own}
 
 
 def _refuse_moved(before: Snapshot, after: Snapshot) -> None:

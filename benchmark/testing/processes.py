@@ -62,10 +62,10 @@ def start(questions: Sequence[Question]) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert process.stdin is not None
-    process.stdin.write(json.dumps(inquiry))
-    process.stdin.close()
-    process.stdin = None
+    if process.stdin:
+        process.stdin.write(json.dumps(inquiry))
+        process.stdin.close()
+        process.stdin = None
     _running.append(([(question, installed) for question in questions], process))
 
 

@@ -14,12 +14,14 @@ from torch.nn import functional
 
 from benchmark import models
 from benchmark.errors import UsageError
+from benchmark.layers import Layer, describe
 from benchmark.seeds import derive, torch_generator
 from benchmark.testing.processes import SPECIMEN
 
 IMAGE_SIZE = 64
 CLASSES = 5
 _BATCH_SIZE = 4
+_PLACES = 4
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
@@ -51,17 +53,15 @@ class Specimen(nn.Module):
         self.pretrained_cfg = {"input_size": (3, IMAGE_SIZE, IMAGE_SIZE), "classifier": "head"}
         self.stem = nn.Conv2d(3, 16, 3, stride=4, padding=1)
         self.norm = nn.BatchNorm2d(16)
-        branches = {
-            "left": nn.Conv2d(16, 16, 3, padding=1),
-            "right": nn.Conv2d(16, 16, 3, padding=1),
-        }
-        for name in reversed(branches) if reordered else branches:
-            self.add_module(name, branches[name])
+        self.left = nn.Conv2d(16, 16, 3, padding=1)
+        self.right = nn.Conv2d(16, 16, 3, padding=1)
+        if reordered:
+            self._modules["left"] = self._modules.pop("left")
         self.grouped = nn.Conv2d(16, 32, 3, padding=1, groups=4)
         self.depthwise = nn.Conv2d(32, 32, 3, padding=1, groups=32)
         self.reduce = nn.Conv2d(32, 24, 4, stride=4)
         self.expand = nn.ConvTranspose2d(24, 24, 2, stride=2)
-        self.position = nn.Embedding(4, 24)
+        self.position = nn.Embedding(_PLACES, 24)
         self.attention_norm = nn.LayerNorm(24)
         self.attention = _Attention(24)
         self.layer_scale = nn.Parameter(torch.full((24,), 0.5))
@@ -76,7 +76,7 @@ class Specimen(nn.Module):
         maps = functional.relu(self.grouped(maps))
         maps = functional.relu(self.reduce(functional.relu(self.depthwise(maps))))
         tokens = self.expand(maps).flatten(2).transpose(1, 2)
-        places = torch.arange(tokens.shape[1], device=tokens.device) % self.position.num_embeddings
+        places = torch.arange(tokens.shape[1], device=tokens.device) % _PLACES
         tokens = tokens + self.position(places)
         tokens = tokens + self.layer_scale * self.attention(self.attention_norm(tokens))
         tokens = tokens + self.fc2(functional.gelu(self.fc1(self.mlp_norm(tokens))))
@@ -101,6 +101,12 @@ def build(name: str, seed: int = 0, *, reordered: bool = False) -> nn.Module:
 def test_models() -> tuple[str, ...]:
     """Return the names of timm's small models for tests."""
     return tuple(models.names("test_*"))
+
+
+@cache
+def layers(name: str) -> tuple[Layer, ...]:
+    """Return the layers of a network; to find what stands around them takes a while."""
+    return tuple(layer for layer, _ in describe(build(name)))
 
 
 def batch(seed: int = 0) -> Batch:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -55,11 +55,9 @@ class Twins(nn.Module):
         self.head = nn.Linear(32, 5)
 
 
-def parts(model: nn.Module) -> list[Layer]:
+def parts(layers: Iterable[Layer]) -> list[Layer]:
     """Return what a tensor-level method is called with: a layer for each packed matrix."""
-    if not hasattr(Layer, "split"):
-        return [layer for layer, _ in describe(model)]
-    return [part for layer, _ in describe(model) for part in layer.split()]
+    return [part for layer in layers for part in layer.split()]
 
 
 def draw(
@@ -122,10 +120,7 @@ def order_is_free(method: Initializer, arguments: Arguments) -> str:
     """Check that a layer's weight does not depend on the layers that came before it."""
     layers = _supported(method, arguments)
     results = [
-        {
-            (layer.name, getattr(layer, "part", "")): draw(method, arguments, layer, 0)
-            for layer in order
-        }
+        {(layer.name, layer.part): draw(method, arguments, layer, 0) for layer in order}
         for order in (layers, layers[::-1])
     ]
     for key, weight in results[0].items():
@@ -136,7 +131,7 @@ def order_is_free(method: Initializer, arguments: Arguments) -> str:
 
 def variance_follows_fans(method: Initializer, arguments: Arguments) -> str:
     """Check the mean square of the weights: the declared variance, or that of a twin layer."""
-    layers = {layer.name: layer for layer in parts(Twins())}
+    layers = {layer.name: layer for layer in parts(layer for layer, _ in describe(Twins()))}
     squares = {}
     for pair in Twins.PAIRS:
         for name in pair:
@@ -147,7 +142,8 @@ def variance_follows_fans(method: Initializer, arguments: Arguments) -> str:
     if not squares:
         raise NotApplicable("it supports none of the layers that are compared")
     if method.variance is not None:
-        expected = {name: method.variance(layers[name], **arguments) for name in squares}
+        given = {name: each.default for name, each in method.parameters.items()} | {**arguments}
+        expected = {name: method.variance(layers[name], **given) for name in squares}
         return _compare(
             [(f"variance of {name}", squares[name], expected[name]) for name in squares]
         )
@@ -155,6 +151,18 @@ def variance_follows_fans(method: Initializer, arguments: Arguments) -> str:
     return _compare(
         [(f"variance of {one}, as of {two}", squares[one], squares[two]) for one, two in pairs]
     )
+
+
+def works_on(method: Initializer, arguments: Arguments, network: str) -> str:
+    """Check that every layer of a network gets finite weights.
+
+    Raises UsageError where the method declares not to support one of them.
+    """
+    layers = parts(specimens.layers(network))
+    for layer in layers:
+        if not draw(method, arguments, layer, 0).isfinite().all():
+            raise Unmet(f"{layer.name} is not finite")
+    return f"{len(layers)} weights, all of them finite"
 
 
 def _compare(rows: Sequence[tuple[str, float, float]]) -> str:
@@ -178,7 +186,7 @@ def _mean_square(method: Initializer, arguments: Arguments, layer: Layer) -> flo
 def _supported(method: Initializer, arguments: Arguments) -> list[Layer]:
     """Return the specimen's layers that the method does not refuse."""
     layers, reasons = [], []
-    for layer in parts(specimens.build(specimens.SPECIMEN)):
+    for layer in parts(specimens.layers(specimens.SPECIMEN)):
         try:
             draw(method, arguments, layer, 0)
         except UsageError as error:
