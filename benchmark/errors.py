@@ -17,10 +17,6 @@ class StoreError(UsageError):
     """A results folder that cannot be read or written as it is."""
 
 
-class ContractError(UsageError):
-    """A method did what it promises not to do."""
-
-
 class RunError(Exception):
     """Work that had begun cannot go on; what is finished is kept, and the exit code is 1."""
 

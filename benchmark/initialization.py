@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
-from benchmark.errors import ContractError, UsageError
+from benchmark.errors import UsageError
 from benchmark.plugins import Rewiring, initializers, rewirings
 from benchmark.seeds import numpy_generator, torch_generator
 from benchmark.strength import StrengthVariance, strength_variance
@@ -167,7 +167,7 @@ def _apply_initializer(
                 parameter.copy_(layer.packing.pack(parts))
     for layer, parameter in layers:
         if not torch.isfinite(parameter).all():
-            raise ContractError(f"initializer {text!r} left non-finite weights in {layer.name}")
+            raise UsageError(f"initializer {text!r} left non-finite weights in {layer.name}")
 
 
 def _rewire_layer(
@@ -178,12 +178,12 @@ def _rewire_layer(
     values = np.sort(matrix, axis=None)
     method.function(matrix, numpy_generator(seed, "rewiring", layer.name), **arguments)
     if method.permutes and not np.array_equal(values, np.sort(matrix, axis=None)):
-        raise ContractError(
+        raise UsageError(
             f"rewiring {method.name!r} says that it permutes, but changed the values of"
             f" {layer.name}"
         )
     if not np.isfinite(matrix).all():
-        raise ContractError(f"rewiring {method.name!r} left non-finite weights in {layer.name}")
+        raise UsageError(f"rewiring {method.name!r} left non-finite weights in {layer.name}")
     _from_matrix(matrix, parameter)
     return LayerReport(layer.name, layer.shape, before, strength_variance(matrix))
 

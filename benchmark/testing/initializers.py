@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmark.errors import ContractError, UsageError
+from benchmark.errors import UsageError
 from benchmark.initialization import initialize
 from benchmark.plugins import Initializer
 from benchmark.testing import metadata, processes, specimens, tensor_level
@@ -24,7 +24,7 @@ from benchmark.testing.state import (
     global_random_state_kept,
     snapshot,
 )
-from benchmark.testing.verdicts import Check, NotApplicable, Unmet
+from benchmark.testing.verdicts import Check, NotApplicable, Unmet, raised_by
 
 TIMM_MODELS = "timm's test models"
 _HOMES = (SPECIMEN, "test_resnet", "test_vit", "test_convnext")
@@ -58,7 +58,7 @@ class Case:
         for name in dict.fromkeys((*_HOMES, *specimens.test_models())):
             try:
                 self.apply(name)
-            except ContractError:
+            except Unmet:
                 return name
             except UsageError as error:
                 reasons.append(str(error))
@@ -85,7 +85,7 @@ class Case:
     ) -> Applied:
         """Apply the method to a freshly built network.
 
-        Raises UsageError where it declares not to support it.
+        Raises UsageError where it declares not to support it, Unmet where it is refused.
         """
         model = prepare(specimens.build(network, seed, reordered=reordered))
         before = snapshot(model)
@@ -93,8 +93,10 @@ class Case:
         images, labels = batch or specimens.batch()
         try:
             initialize(model, self.text, seed=seed, batch=(images.to(dtype), labels))
-        except UsageError:
-            raise
+        except UsageError as error:
+            if raised_by(self.method, error):
+                raise
+            raise Unmet(str(error)) from error
         except Exception:
             # An error that comes of it would not say what has caused it.
             _refuse_moved(before, snapshot(model))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmark.errors import UsageError
 from benchmark.initialization import initialize
 from benchmark.plugins import Rewiring
 from benchmark.testing import metadata, processes, specimens
@@ -19,7 +20,7 @@ from benchmark.testing.state import (
     global_random_state_kept,
     snapshot,
 )
-from benchmark.testing.verdicts import Check, Unmet
+from benchmark.testing.verdicts import Check, Unmet, raised_by
 
 TIMM_MODELS = "timm's test models"
 
@@ -159,8 +160,7 @@ def _dtypes(case: Case) -> str:
     rewired = case.rewired(wide)
     if case.method.permutes and not np.array_equal(np.sort(wide, None), np.sort(rewired, None)):
         raise Unmet("a matrix of float64 gets other values")
-    model = specimens.build(specimens.SPECIMEN).bfloat16()
-    initialize(model, f"{BASE}+{case.text}")
+    model = _apply(case, specimens.build(specimens.SPECIMEN).bfloat16())
     for name, value in model.state_dict().items():
         if not value.isfinite().all():
             raise Unmet(f"{name} of a network in bfloat16 is not finite")
@@ -177,6 +177,14 @@ def _works_on(case: Case, network: str) -> str:
 
 
 def _network(case: Case, network: str) -> torch.nn.Module:
-    model = specimens.build(network)
-    initialize(model, f"{BASE}+{case.text}")
+    return _apply(case, specimens.build(network))
+
+
+def _apply(case: Case, model: torch.nn.Module) -> torch.nn.Module:
+    try:
+        initialize(model, f"{BASE}+{case.text}")
+    except UsageError as error:
+        if raised_by(case.method, error):
+            raise
+        raise Unmet(str(error)) from error
     return model

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmark.errors import ContractError, UsageError
+from benchmark.errors import UsageError
+from benchmark.registry import Method
 
 Status = Literal["ok", "failed", "skipped"]
 
@@ -45,12 +46,11 @@ class Check:
     group: str = ""
 
     def verdict(self) -> Verdict:
-        """Run the check; whatever the method raises is a failure, a UsageError its refusal."""
+        """Run the check; what the method raises is a failure, but a UsageError its refusal."""
         try:
             return Verdict("ok", self.expected, self.test())
         except (NotApplicable, UsageError) as reason:
-            broken = isinstance(reason, ContractError)
-            return Verdict("failed" if broken else "skipped", self.expected, str(reason))
+            return Verdict("skipped", self.expected, str(reason))
         except Unmet as found:
             return Verdict("failed", self.expected, str(found))
         except Exception as error:
@@ -68,6 +68,12 @@ class Check:
 
     def __str__(self) -> str:
         return f"{self.subject}: {self.name}"
+
+
+def raised_by(method: Method, error: BaseException) -> bool:
+    """Whether an error comes from a method or what it calls, and not from whoever called it."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(each.f_globals.get("__name__") == method.function.__module__ for each in frames)
 
 
 def _raised(error: Exception) -> str:
