@@ -12,6 +12,7 @@ import hashlib
 import importlib.util
 import inspect
 import linecache
+import re
 import sys
 import types
 import warnings
@@ -25,6 +26,8 @@ from benchmark.errors import UsageError
 from benchmark.registry import PLUGIN_HASH, Method, Registry
 
 ENTRY_POINTS = "initbench.plugins"
+
+_NAME_IS_TAKEN = r"Overwriting (\S+) in registry"
 
 
 @dataclass(frozen=True)
@@ -248,13 +251,18 @@ def install_plugin(plugin: Plugin) -> None:
     try:
         with warnings.catch_warnings():
             # How timm's registry says that a name is taken, before it gives it to another.
-            warnings.filterwarnings("error", "Overwriting .* in registry", UserWarning)
+            warnings.filterwarnings("error", _NAME_IS_TAKEN, UserWarning)
             exec(compile(plugin.source, plugin.path, "exec"), module.__dict__)  # noqa: S102
         _enter_timm_models(plugin.module)
     except (Exception, SystemExit) as error:
         _uninstall(plugin.module)
         if isinstance(error, UsageError):
             raise
+        if taken := re.match(_NAME_IS_TAKEN, str(error)):
+            raise UsageError(
+                f"two architectures are called {taken[1]!r}: timm's and that of {plugin.path};"
+                " rename yours"
+            ) from error
         raise UsageError(
             f"the plugin {plugin.path} failed:\n{plugin_traceback(error, plugin.path)}"
         ) from error

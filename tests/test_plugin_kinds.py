@@ -94,7 +94,7 @@ def test_a_plugin_may_not_take_the_name_of_an_architecture_of_timm(
     load: Callable[..., str],
 ) -> None:
     before = timm.model_entrypoint("resnet18")
-    with pytest.raises(UsageError, match="Overwriting resnet18"):
+    with pytest.raises(UsageError, match=r"two architectures are called 'resnet18'.*kinds\.py"):
         load(TIMM_NETWORK.format(name="resnet18"))
     assert timm.model_entrypoint("resnet18") is before
     load(NETWORK.format(name="resnet18", factor=1), "other.py")
