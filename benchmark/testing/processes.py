@@ -18,7 +18,7 @@ from benchmark.testing.verdicts import NotApplicable, Unmet
 
 SPECIMEN, DATA_SET, ARCHITECTURE = "specimen", "data set", "architecture"
 
-_TIMEOUT = 120.0
+_TIMEOUT = 240.0
 
 
 class Question(NamedTuple):
