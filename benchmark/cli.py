@@ -120,6 +120,53 @@ def run(
 
 
 @app.command()
+def submit(
+    config: Annotated[
+        Path | None, typer.Argument(metavar="CONFIG", help="The grid, a YAML file.")
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(help="The cluster's dashboard, http://HEAD:8265. [default: RAY_ADDRESS]"),
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option(help="The results folder: a URL, or a path that nodes share.")
+    ] = None,
+    overrides: Overrides = None,
+    plugin: Plugins = None,
+    runtime_env: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Ray's runtime environment, YAML, e.g. with pip: [...]."),
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Do not wait for the end.")] = False,
+    follow: Annotated[
+        str | None, typer.Option(metavar="JOB", help="Follow a job that was submitted earlier.")
+    ] = None,
+) -> None:
+    """Run a grid as a job of a Ray cluster and follow it.
+
+    Uploads this code, CONFIG and plugin files; data sets and results stay where they are. Exits
+    with the job's code. Ctrl-C leaves the job running.
+    """
+    from benchmark.commands import submitting
+
+    if follow is not None:
+        raise typer.Exit(submitting.resume(follow, address))
+    if config is None:
+        raise UsageError("name the CONFIG to run, or a job with --follow JOB")
+    raise typer.Exit(
+        submitting.submit(
+            config,
+            address=address,
+            out=out,
+            changes=overrides or [],
+            plugins=plugin or [],
+            runtime_env=runtime_env,
+            detach=detach,
+        )
+    )
+
+
+@app.command()
 def plan(
     config: Annotated[
         Path | None, typer.Argument(metavar="CONFIG", help="The grid, a YAML file.")

@@ -26,7 +26,7 @@ from benchmark.document import (
     read_document,
     write_yaml,
 )
-from benchmark.errors import UsageError
+from benchmark.errors import UsageError, unknown_name
 from benchmark.plugins import load_plugins
 from benchmark.problems import Finding, Path, contradiction, findings_of
 from benchmark.recipe import Recipe
@@ -134,6 +134,12 @@ class GridConfig(Section):
         default=(),
         description="Comparisons beside those with the baseline.",
         examples=[[{"name": "balance", "a": "orthogonal+pa", "b": "orthogonal+shuffle"}]],
+    )
+    contrast_families: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default={},
+        description="Number of contrasts that the family-wise p of a contrast family allows for,"
+        " by the family's name; others: as many as the treatments make.",
+        examples=[{"rewiring against none": 20}],
     )
     execution: Execution = Field(default=Execution(), description="Where and how trials are run.")
 
@@ -323,6 +329,11 @@ def _contradictions(config: GridConfig) -> Iterator[Finding]:
             if (treatment := getattr(contrast, side)) not in treatments:
                 what = f"{treatment!r} is not among the treatments ({listed})"
                 yield ("contrasts", index, side), what
+    if config.contrast_families:
+        from benchmark.statistics.contrasts import FAMILIES
+
+        for name in sorted(config.contrast_families.keys() - set(FAMILIES)):
+            yield ("contrast_families", name), unknown_name("contrast family", name, FAMILIES)
     for index, rule in enumerate(config.grid.include):
         if rule.recipe is not None and rule.recipe not in config.named_recipes:
             recipes = ", ".join(config.named_recipes)

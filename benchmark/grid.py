@@ -153,6 +153,7 @@ def manifest(grid: Grid) -> dict[str, Any]:
         "margin": config.margin,
         "target": config.target,
         "contrasts": [contrast.model_dump() for contrast in config.contrasts],
+        **({"contrast_families": config.contrast_families} if config.contrast_families else {}),
         "seeds": list(dict.fromkeys(trial.seed for trial in grid.trials)),
         "cells": [_cell_entry(cell) for cell in grid.cells],
         "treatments": [_treatment_entry(treatment) for treatment in grid.treatments],

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
 from benchmark.errors import UsageError
+from benchmark.multiset import fingerprint
 from benchmark.plugins import Rewiring, initializers, rewirings
 from benchmark.seeds import numpy_generator, torch_generator
 from benchmark.strength import StrengthVariance, strength_variance
@@ -93,9 +95,7 @@ def initialize(
     _apply_initializer(model, layers, chosen.initializer, seed, batch)
     initialized = time.perf_counter()
     method, arguments = rewirings.resolve(chosen.rewiring)
-    reports = tuple(
-        _rewire_layer(layer, weight, method, arguments, seed) for layer, weight in layers
-    )
+    reports = _rewire_layers(layers, method, arguments, seed)
     return Report(
         treatment=str(chosen),
         seed=seed,
@@ -170,14 +170,39 @@ def _apply_initializer(
             raise UsageError(f"initializer {text!r} left non-finite weights in {layer.name}")
 
 
+def _rewire_layers(
+    layers: list[tuple[Layer, nn.Parameter]],
+    method: Rewiring,
+    arguments: dict[str, Any],
+    seed: int,
+) -> tuple[LayerReport, ...]:
+    """Rewire in as many threads as torch has: a layer's stream is its own, so none changes it."""
+    import torch
+
+    threads = torch.get_num_threads()
+    if threads == 1:
+        return tuple(_rewire_layer(*each, method, arguments, seed) for each in layers)
+    largest_first = sorted(range(len(layers)), key=lambda i: -layers[i][1].numel())
+    torch.set_num_threads(1)  # Layers side by side: copies inside of one would only get in the way.
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            futures = {
+                i: pool.submit(_rewire_layer, *layers[i], method, arguments, seed)
+                for i in largest_first
+            }
+    finally:
+        torch.set_num_threads(threads)
+    return tuple(futures[i].result() for i in range(len(layers)))
+
+
 def _rewire_layer(
     layer: Layer, parameter: nn.Parameter, method: Rewiring, arguments: dict[str, Any], seed: int
 ) -> LayerReport:
     matrix = _to_matrix(parameter)
     before = strength_variance(matrix)
-    values = np.sort(matrix, axis=None)
+    values = fingerprint(matrix)
     method.function(matrix, numpy_generator(seed, "rewiring", layer.name), **arguments)
-    if method.permutes and not np.array_equal(values, np.sort(matrix, axis=None)):
+    if method.permutes and fingerprint(matrix) != values:
         raise UsageError(
             f"rewiring {method.name!r} says that it permutes, but changed the values of"
             f" {layer.name}"

@@ -199,6 +199,17 @@ def test_a_good_file_becomes_a_config(write: Write) -> None:
         ),
         (
             "recipe:",
+            "contrast_families: {rewiring against non: 20}\nrecipe:",
+            "grid.yaml:8: contrast_families.rewiring against non: unknown contrast family"
+            " 'rewiring against non'; did you mean 'rewiring against none'",
+        ),
+        (
+            "recipe:",
+            "contrast_families: {named: 0}\nrecipe:",
+            "grid.yaml:8: contrast_families.named: ",
+        ),
+        (
+            "recipe:",
             "contrasts: [{name: c, a: timm, b: timm}]\nrecipe:",
             "grid.yaml:8: contrasts[0]: compares 'timm' with itself",
         ),

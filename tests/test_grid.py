@@ -332,6 +332,9 @@ def test_the_manifest_says_everything_a_reader_needs() -> None:
     assert said["name"] == "small"
     assert (said["baseline"], said["family"], said["seeds"]) == ("timm", 3, [3, 0])
     assert (said["margin"], said["target"], said["contrasts"]) == (0.05, 0.005, [contrast])
+    assert "contrast_families" not in said
+    fixed = {"pa against shuffle": 20}
+    assert manifest(expand(config({}, contrast_families=fixed)))["contrast_families"] == fixed
     assert said["cells"][1] == {
         "dataset": "digits",
         "architecture": "test_vit(patch_size=4)",

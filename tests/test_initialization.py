@@ -360,3 +360,21 @@ def test_a_model_on_a_gpu_gets_the_same_bytes(treatment: str) -> None:
     assert torch.equal(torch.cuda.get_rng_state(), before)
     for name in TREATED:
         assert torch.equal(model.state_dict()[name].cpu(), expected[name])
+
+
+def test_the_number_of_threads_changes_no_byte_and_stays_what_it_was() -> None:
+    threads = torch.get_num_threads()
+    states = []
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            torch.manual_seed(0)
+            model = torch.nn.Sequential(
+                torch.nn.Conv2d(3, 40, 3), torch.nn.Conv2d(40, 30, 5), torch.nn.Linear(70, 90)
+            )
+            benchmark.initialize(model, "timm+pa", seed=5)
+            assert torch.get_num_threads() == count
+            states.append([value.clone() for value in model.state_dict().values()])
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(one, other) for one, other in zip(*states, strict=True))

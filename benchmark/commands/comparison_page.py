@@ -154,6 +154,12 @@ def _early(compared: Compared) -> Iterator[Line]:
                     f"The target is {percent(TARGET_SHARE, 0)} % of the median validation accuracy"
                     " that B has at the end.",
                 )
+    if compared.analysis.family > 1:
+        yield (
+            "",
+            "Each p is for one comparison; the verdicts allow for"
+            f" {counted(compared.analysis.family, 'comparison')}.",
+        )
 
 
 def _race(race: EpochsToTarget) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
-from collections.abc import Sequence
+import statistics
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -11,11 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmark.errors import FAILED, StoreError
-from benchmark.publishing.text import NOTHING, last_line, plain, share, significant
+from benchmark.publishing.text import NOTHING, last_line, percent, plain, share, significant
 
 if TYPE_CHECKING:
     from benchmark.execution.reproduce import Quantity, Reproduction
     from benchmark.trial import Record
+
+LEAST_SEEDS = 3
+"""So many results make a spread to hold a difference against."""
 
 
 def reproduce(
@@ -34,7 +37,8 @@ def reproduce(
     from benchmark.plugins import load_plugins
 
     console = Console(highlight=False)
-    then = execution.find_record(read_records(folder), trial)
+    records = read_records(folder)
+    then = execution.find_record(records, trial)
     load_plugins(plugins)
     again = execution.rebuild(then)
     console.print(
@@ -47,27 +51,44 @@ def reproduce(
         again, device=device, threads=execution.threads_of(then), data_dir=data_dir
     )
     found = execution.compare(then, now)
-    _report(found, console)
+    _report(found, _spread(then, records.values()), console)
     return 0 if found.same_result else FAILED
 
 
 def read_records(folder: str) -> dict[str, Record]:
     """Return the last record of every trial of a results folder or a board."""
-    from benchmark.results.frame import COMPRESSED_RECORDS, read_file
-    from benchmark.results.lines import RECORDS, read_record_lines
+    from benchmark.results.frame import read_record_data
+    from benchmark.results.lines import read_record_lines
 
-    name, data = RECORDS, read_file(folder, RECORDS)
-    if data is None:
-        name, packed = COMPRESSED_RECORDS, read_file(folder, COMPRESSED_RECORDS)
-        if packed is None:
-            raise StoreError(f"{folder} has no records: neither {RECORDS} nor {name}")
-        data = gzip.decompress(packed)
-    whole = data[: data.rfind(b"\n") + 1]
-    return {record.trial: record for _, record in read_record_lines(whole, f"{folder}/{name}")}
+    name, lines = read_record_data(folder)
+    if not lines:
+        raise StoreError(f"{folder} has no records: neither records.jsonl nor records.jsonl.gz")
+    return {record.trial: record for _, record in read_record_lines(lines, f"{folder}/{name}")}
 
 
-def _report(found: Reproduction, console: Console) -> None:
+def _spread(then: Record, records: Iterable[Record]) -> tuple[int, float] | None:
+    """How many seeds the record's treatment has a result of in its cell, and their sd."""
+    own = (then.dataset, then.architecture, then.recipe, then.treatment)
+    found = [
+        record.accuracy
+        for record in records
+        if (record.dataset, record.architecture, record.recipe, record.treatment) == own
+        and record.accuracy is not None
+    ]
+    return (len(found), statistics.stdev(found)) if len(found) >= LEAST_SEEDS else None
+
+
+def _report(found: Reproduction, spread: tuple[int, float] | None, console: Console) -> None:
     console.print(Text(_verdict(found), style="bold"))
+    then, now = found.then.accuracy, found.now.accuracy
+    if then is not None and now is not None and then != now and spread:
+        seeds, sd = spread
+        console.print(
+            Text(
+                f"That is {percent(abs(now - then))} points; over the {seeds} seeds of this"
+                f" treatment in this cell the sd is {percent(sd)}."
+            )
+        )
     differing = [each for each in found.quantities if each.differing]
     same = [each.name for each in found.quantities if not each.differing]
     if differing:

@@ -63,7 +63,11 @@ def load_grid(config: Path, changes: Sequence[str], plugins: Sequence[str]) -> G
 
 
 def results_folder(config: GridConfig, out: str | None) -> str:
-    """Return the folder of a grid's records."""
+    """Return the folder of a grid's records; raises UsageError for one that a job would lose."""
+    from benchmark.commands.submitting import lasting
+
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+        return lasting(out)
     return out or os.path.join("results", config.name)
 
 
@@ -121,7 +125,7 @@ def run_config(loaded: GridConfig, folder: str, retry: Sequence[str]) -> int:
     console = Console()
     with _executor_ahead(loaded, folder, retry) as make_executor:
         grid = expand(loaded)
-        with open_store(folder, len(grid.trials)) as store:
+        with open_store(folder, len(grid.trials), console.print) as store:
             sigterm = Sigterm()
             before = signal.getsignal(signal.SIGTERM)
             sigterm.listen()

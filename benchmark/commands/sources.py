@@ -137,13 +137,12 @@ def _read_folders(sources: Sequence[str], baseline: str | None, family: int | No
 def _read_tables(sources: Sequence[str], baseline: str | None, family: int | None) -> Source:
     import pandas as pd
 
-    from benchmark.statistics import TableError, validate
-
-    table = pd.concat([_read_table(source) for source in sources], ignore_index=True)
-    try:
-        validate(table)
-    except TableError as error:
-        raise UsageError(f"{' + '.join(sources)}: {error}") from error
+    tables = [_read_table(source) for source in sources]
+    for source, own in zip(sources, tables, strict=True):
+        _check_table(own, source)
+    table = pd.concat(tables, ignore_index=True)
+    if len(tables) > 1:
+        _check_table(table, " + ".join(sources))
     treatments = set(table["treatment"])
     return Source(
         tuple(sources),
@@ -153,6 +152,15 @@ def _read_tables(sources: Sequence[str], baseline: str | None, family: int | Non
         DEFAULT_MARGIN,
         DEFAULT_TARGET,
     )
+
+
+def _check_table(table: pd.DataFrame, source: str) -> None:
+    from benchmark.statistics import TableError, validate
+
+    try:
+        validate(table)
+    except TableError as error:
+        raise UsageError(f"{source}: {error}") from error
 
 
 def _read_table(source: str) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from functools import cache
@@ -11,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
+
+COMMIT = "INITBENCH_COMMIT"
+"""Names the commit where the code lies in no checkout: in a container, in a job's folder."""
 
 PACKAGES = ("initbench", "torch", "torchvision", "timm", "numpy", "ray")
 
@@ -25,7 +29,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "device_type": device.type,
         "host": f"{platform.system()} {platform.machine()}",
         "threads": torch.get_num_threads(),
-        "commit": _commit(),
+        "commit": commit(),
     }
 
 
@@ -49,8 +53,10 @@ def _processor() -> str:
 
 
 @cache
-def _commit() -> str | None:
+def commit() -> str | None:
     """Return the commit of the checkout that this code lies in, `-dirty` where it was changed."""
+    if named := os.environ.get(COMMIT):
+        return named
     folder = Path(__file__).parent
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12"]
     try:

@@ -64,8 +64,7 @@ def train_missing(
             jobs = [Job(cohort) for cohort in grids.make_cohorts(missing, size)]
             for event in executor.run(jobs, grid.config.execution.attempts):
                 if isinstance(event, Finished):
-                    for record in event.records:
-                        store.append(record)
+                    store.append(*event.records)
                 on_event(event)
         finally:
             executor.close()

@@ -9,18 +9,10 @@ import numpy as np
 
 from benchmark.errors import UsageError
 from benchmark.publishing.evidence import CELL, Evidence
-from benchmark.publishing.manifests import Cell
+from benchmark.publishing.manifests import Cell, contrast_sizes
 from benchmark.statistics import TableError, analyse, arrange
 from benchmark.statistics.association import Association, associate
-from benchmark.statistics.contrasts import (
-    BALANCE,
-    BALANCE_POOLED,
-    NAMED,
-    REWIRING,
-    REWIRING_POOLED,
-    ContrastFamily,
-    contrast_families,
-)
+from benchmark.statistics.contrasts import ContrastFamily, contrast_families
 from benchmark.statistics.early import EarlyTraining, EpochsToTarget, early_training
 
 if TYPE_CHECKING:
@@ -139,30 +131,6 @@ def epochs_to_target(evidence: Evidence) -> tuple[dict[Cell, float], np.ndarray]
         first = np.where(reached.any(axis=1), reached.argmax(axis=1) + 1.0, np.nan)
         epochs[rows] = np.where(ok[rows], first, np.nan)
     return targets, epochs
-
-
-def contrast_sizes(manifest: dict) -> dict[str, int]:
-    """Return how many contrasts of each family the grid declares, finished or not."""
-    parts = {(each["initializer"], each["rewiring"]) for each in manifest["treatments"]}
-    against_none = [(i, r) for i, r in parts if r != "none" and (i, "none") in parts]
-    balance = [
-        (initializer, a, b)
-        for initializer, a in parts
-        for other, b in parts
-        if other == initializer and _bare(a) == "pa" and _bare(b) == "shuffle"
-    ]
-    sizes = {
-        REWIRING: len(against_none),
-        REWIRING_POOLED: len({rewiring for _, rewiring in against_none}),
-        BALANCE: len(balance),
-        BALANCE_POOLED: len({(a, b) for _, a, b in balance}),
-        NAMED: len(manifest["contrasts"]),
-    }
-    return {name: size for name, size in sizes.items() if size}
-
-
-def _bare(rewiring: str) -> str:
-    return rewiring.partition("(")[0]
 
 
 def _known_early(frame: pd.DataFrame) -> pd.DataFrame:

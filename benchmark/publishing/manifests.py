@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmark.errors import StoreError, UsageError
+from benchmark.errors import StoreError, UsageError, unknown_name
+from benchmark.statistics.contrasts import FAMILIES, family_sizes
 from benchmark.trial import PROTOCOL
 
 _SETTINGS = ("protocol", "baseline", "family", "margin", "target")
@@ -16,6 +17,9 @@ _OF_THE_MACHINE = ("data_dir", "execution")
 """Keys of a config that say where it ran, not what."""
 
 _NUMBERS = (int, float)
+
+SIZES = "contrast_families"
+"""The key of the sizes of contrast families that are not those that the treatments make."""
 
 Cell = tuple[str, str, str]
 Declared = tuple[Cell, str, int]
@@ -49,12 +53,33 @@ def declared_trials(manifest: Mapping[str, Any], source: str) -> dict[str, Decla
     return found
 
 
+def contrast_sizes(manifest: Mapping[str, Any]) -> dict[str, int]:
+    """Return the fixed size of every contrast family, by its name.
+
+    It is what the manifest says, else the number of contrasts that its grid declares, finished or
+    not. Raises UsageError for families that there are not and sizes that are none.
+    """
+    parts = {(each["initializer"], each["rewiring"]) for each in manifest["treatments"]}
+    declared = family_sizes(sorted(parts), len(manifest["contrasts"]))
+    sizes = manifest.get(SIZES, {})
+    if not isinstance(sizes, dict):
+        raise UsageError(f"{SIZES} is {sizes!r}; write the size of each family by its name")
+    for name, size in sizes.items():
+        if name not in FAMILIES:
+            raise UsageError(f"{SIZES}: {unknown_name('contrast family', name, FAMILIES)}")
+        if type(size) is not int or size < 1:
+            raise UsageError(f"{SIZES}: the size of {name!r} is {size!r}; it is a number above 0")
+    return declared | sizes
+
+
 def merge_manifests(
     manifests: Sequence[dict[str, Any]], sources: Sequence[str], overrides: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the canonical manifest of all: sorted, each cell, treatment and trial once.
 
-    Merging a canonical manifest alone changes nothing. Raises UsageError where they disagree.
+    Merging a canonical manifest alone changes nothing. Where contrast families have several sizes,
+    the largest is that of all, so that a guest with few treatments changes no one's p. Raises
+    UsageError where the manifests disagree about anything else.
     """
     settings = {key: _agreed(key, manifests, sources, overrides) for key in _SETTINGS}
     settings = {
@@ -91,7 +116,7 @@ def merge_manifests(
     treatment_at = {name: index for index, name in enumerate(order)}
     names = list(dict.fromkeys(str(manifest["name"]) for manifest in manifests))
     contrasts = [each for manifest in manifests for each in manifest["contrasts"]]
-    return {
+    merged = {
         "schema": manifests[0]["schema"],
         "name": overrides.get("name") or " + ".join(names),
         **settings,
@@ -109,6 +134,16 @@ def merge_manifests(
         "config": configs[0] if configs else {},
         "configs": configs,
     }
+    sizes = {**_largest(list(map(contrast_sizes, manifests))), **overrides.get(SIZES, {})}
+    own = contrast_sizes(merged)
+    fixed = {name: size for name, size in sizes.items() if own.get(name) != size}
+    return {**merged, SIZES: fixed} if fixed else merged
+
+
+def _largest(sizes: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """The largest size of every family that any of the manifests has."""
+    names = [name for name in FAMILIES if any(name in each for each in sizes)]
+    return {name: max(each.get(name, 0) for each in sizes) for name in names}
 
 
 def _agreed(

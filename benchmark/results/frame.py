@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import StoreError
 from benchmark.results.lines import MANIFEST, RECORDS, read_record_lines
+from benchmark.results.location import locate
+from benchmark.results.segments import read_lines
 from benchmark.trial import SCHEMA, STATUSES, Record
 
 if TYPE_CHECKING:
@@ -103,14 +105,9 @@ def read_rows(
 
     Trials that are not `declared` are skipped. `curves` names those to keep, None keeps all.
     """
-    name, data = RECORDS, read_file(folder, RECORDS)
-    if data is None:
-        name, data = COMPRESSED_RECORDS, read_file(folder, COMPRESSED_RECORDS)
-        data = gzip.decompress(data) if data is not None else b""
+    name, data = read_record_data(folder)
     where = f"{folder.rstrip('/')}/{name}"
-    lines = data.split(b"\n")
-    torn_or_empty = lines.pop()
-    end = len(data) - len(torn_or_empty)
+    lines = data.split(b"\n")[:-1]
     declared = set(declared)
     rows: dict[str, tuple[Row, bytes]] = {}
     with _without_garbage_collection():
@@ -121,7 +118,7 @@ def read_rows(
                     rows[values["trial"]] = row_of(values, curves), line
             except ValueError as error:
                 # The reader that the store uses knows how to say it.
-                deque(read_record_lines(data[:end], where), maxlen=0)
+                deque(read_record_lines(data, where), maxlen=0)
                 raise StoreError(f"{where}, line {number} is not a record: {error}") from error
     return rows
 
@@ -184,18 +181,20 @@ def make_frame(rows: Iterable[Row]) -> pd.DataFrame:
     return frame.sort_values(order, kind="stable", ignore_index=True)
 
 
+def read_record_data(folder: str) -> tuple[str, bytes]:
+    """Return the whole lines of a folder's records, or of a board's, and their file's name."""
+    location = locate(folder)
+    lines = read_lines(location)
+    packed = None if lines else location.read(COMPRESSED_RECORDS)
+    if packed is None:
+        return RECORDS, lines
+    data = gzip.decompress(packed)
+    return COMPRESSED_RECORDS, data[: data.rfind(b"\n") + 1]
+
+
 def read_file(folder: str, name: str) -> bytes | None:
     """Return the content of a file in a folder on any file system; None if it is not there."""
-    import fsspec
-
-    filesystem, path = fsspec.core.url_to_fs(folder)
-    try:
-        content: bytes = filesystem.cat_file(f"{path.rstrip('/')}/{name}")
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise StoreError(f"cannot read {folder}/{name}: {error.strerror or error}") from error
-    return content
+    return locate(folder).read(name)
 
 
 def _number(values: Mapping[str, Any], name: str) -> float | None:

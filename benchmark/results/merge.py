@@ -14,7 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from benchmark.errors import StoreError
 from benchmark.results.frame import COMPRESSED_RECORDS, load_manifest
 from benchmark.results.lines import LONGEST_LINE, MANIFEST, RECORDS
+from benchmark.results.location import locate
 from benchmark.results.plausibility import Name, disagreements, problems, read_line, sentences
+from benchmark.results.segments import SEGMENTS
 from benchmark.trial import Record, content_id
 
 LARGEST_MANIFEST = 256 * 2**20
@@ -256,18 +258,21 @@ def _check_trials(manifest: Mapping[str, Any]) -> None:
 
 def _lines(source: str) -> Iterator[tuple[int, bytes | None]]:
     """Yield every whole line with its number, from 1; None in place of one that is too long."""
-    filesystem, path = fsspec.core.url_to_fs(source)
-    for name in (RECORDS, COMPRESSED_RECORDS):
-        file = f"{path.rstrip('/')}/{name}"
-        if not filesystem.exists(file):
+    location = locate(source)
+    segments = [] if location.is_local else location.names(SEGMENTS)
+    plain = [f"{SEGMENTS}/{name}" for name in segments]
+    if location.filesystem.exists(location.at(RECORDS)):
+        plain.insert(0, RECORDS)
+    for name in plain or [COMPRESSED_RECORDS]:
+        file = location.at(name)
+        if not location.filesystem.exists(file):
             continue
         try:
-            with filesystem.open(file, "rb") as raw:
+            with location.filesystem.open(file, "rb") as raw:
                 unpacked = gzip.GzipFile(fileobj=raw) if name == COMPRESSED_RECORDS else raw
                 yield from _bounded(unpacked, f"{source}/{name}")
         except (OSError, EOFError, zlib.error) as error:
             raise StoreError(f"cannot read {source}/{name}: {error}") from error
-        return
 
 
 def _bounded(file: Any, where: str) -> Iterator[tuple[int, bytes | None]]:

@@ -89,6 +89,8 @@ def read_line(line: bytes) -> Record:
     """Read a record from strict JSON; raises ValueError for anything else."""
     try:
         values = json.loads(line, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error}") from error
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     if not isinstance(values, dict):

@@ -1,31 +1,28 @@
-"""The folder that keeps every record: one line of JSON each, appended as soon as a trial ends.
+"""The folder that keeps every record: one line of JSON each, written as soon as a trial ends.
 
-A single driver writes. A kill at any moment costs at most the line being written, which the next
-start cuts off again. The folder may lie on any file system that fsspec knows.
+A single driver writes. On a disk a line is appended, and a kill at any moment costs at most the
+line being written, which the next start cuts off again; on object storage it is a segment of its
+own until it is folded into the file.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import shutil
-import socket
-from collections.abc import Collection, Iterator
-from typing import IO, TYPE_CHECKING, Any
-
-import fsspec
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, Protocol
 
 from benchmark.errors import RunError, StoreError
+from benchmark.results import driver
+from benchmark.results.driver import Claim
 from benchmark.results.lines import MANIFEST, RECORDS, read_record_lines
+from benchmark.results.location import Location, locate
+from benchmark.results.segments import Segments, read_lines
 from benchmark.trial import Record, Status
 
-if TYPE_CHECKING:
-    from fsspec import AbstractFileSystem
-
 CONFIG = "config.yaml"
-LOCK = "driver.lock"
 BYTES_PER_RECORD = 20_000
 """A generous size of a record, to see before the start whether the disk has room for the grid."""
 
@@ -33,14 +30,23 @@ FINISHED: frozenset[Status] = frozenset({"ok", "diverged", "out_of_memory", "tim
 """What `run` does not try again by itself."""
 
 
-class Store:
-    """A results folder, open for one driver: use `open_store`."""
+class _Writer(Protocol):
+    def append(self, data: bytes) -> None: ...
+    def close(self) -> None: ...
 
-    def __init__(self, folder: str, filesystem: AbstractFileSystem, path: str) -> None:
-        self.folder = folder
-        self._filesystem = filesystem
-        self._path = path
-        self._records = {record.trial: record for record in _read(filesystem, path, folder)}
+
+class Store:
+    """A results folder; only one that `open_store` gives can be written to."""
+
+    def __init__(
+        self, location: Location, writer: _Writer | None = None, claim: Claim | None = None
+    ) -> None:
+        self.folder = location.folder
+        self._location = location
+        self._writer = writer
+        self._claim = claim
+        lines = read_record_lines(read_lines(location), f"{location.folder}/{RECORDS}")
+        self._records = {record.trial: record for _, record in lines}
 
     @property
     def records(self) -> dict[str, Record]:
@@ -55,59 +61,85 @@ class Store:
             if record.status in FINISHED and record.status not in retry
         }
 
-    def append(self, record: Record) -> None:
-        """Write a record and see it on the disk before returning.
+    def append(self, *records: Record) -> None:
+        """Write records and see them on the disk, or acknowledged, before returning.
 
-        Raises RunError where it cannot be written; what was written before stays.
+        Raises RunError where they cannot be written or another driver has the folder; what was
+        written before stays.
         """
-        line = (record.to_json() + "\n").encode()
+        if not records:
+            return
+        if self._writer is None or self._claim is None:
+            raise ValueError(f"{self.folder} was opened for reading")
+        self._claim.check()
+        data = b"".join((record.to_json() + "\n").encode() for record in records)
         try:
-            with self._filesystem.open(f"{self._path}/{RECORDS}", "ab") as file:
-                file.write(line)
-                _sync(file)
-        except OSError as error:
+            self._writer.append(data)
+        except Exception as error:
             raise RunError(
-                f"cannot write to {self.folder}: {error.strerror or error}. Every finished trial"
-                " before this one is kept; make room and run the same command again"
+                f"cannot write to {self.folder}: {getattr(error, 'strerror', None) or error}. Every"
+                " finished trial before this one is kept; mend it and run the same command again"
             ) from error
-        self._records[record.trial] = record
+        self._records |= {record.trial: record for record in records}
 
     def write(self, name: str, text: str) -> None:
-        """Write a whole file: under another name first, so that readers never see half of it."""
-        path = f"{self._path}/{name}"
-        with self._filesystem.open(f"{path}.new", "wb") as file:
-            file.write(text.encode())
-        self._filesystem.mv(f"{path}.new", path)
+        """Write a whole file: readers never see half of it."""
+        self._location.write(name, text.encode())
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         """Write what the grid declares, for readers that have no torch."""
         self.write(MANIFEST, json.dumps(manifest, separators=(",", ":"), sort_keys=True) + "\n")
 
 
+class _LocalFile:
+    """records.jsonl on a disk, appended to."""
+
+    def __init__(self, location: Location) -> None:
+        self._path = location.at(RECORDS)
+        self._cut_torn_line()
+
+    def append(self, data: bytes) -> None:
+        with open(self._path, "ab") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def close(self) -> None:
+        """Nothing is open between two records."""
+
+    def _cut_torn_line(self) -> None:
+        """Take off the half line of a driver that was killed while it wrote."""
+        if not os.path.exists(self._path):
+            return
+        with open(self._path, "rb+") as file:
+            data = file.read()
+            end = data.rfind(b"\n") + 1
+            if end < len(data):
+                file.truncate(end)
+
+
 @contextlib.contextmanager
-def open_store(folder: str, expected_records: int = 0) -> Iterator[Store]:
+def open_store(
+    folder: str, expected_records: int = 0, notify: Callable[[str], None] = lambda line: None
+) -> Iterator[Store]:
     """Open a results folder for the one driver that may write to it.
 
-    Raises StoreError where the folder cannot be made or written, where the disk has no room for
-    `expected_records`, where another driver is at work, or where its records are unreadable.
+    `notify` is told what is waited for. Raises StoreError where the folder cannot be made or
+    written, where the disk has no room for `expected_records`, where another driver is at work, or
+    where its records are unreadable.
     """
-    filesystem, path = fsspec.core.url_to_fs(folder)
-    path = path.rstrip("/")
-    local = "file" in _protocols(filesystem)
-    try:
-        filesystem.makedirs(path, exist_ok=True)
-        filesystem.pipe_file(f"{path}/.writable", b"")
-        filesystem.rm_file(f"{path}/.writable")
-    except (OSError, PermissionError) as error:
-        raise StoreError(
-            f"cannot write to the results folder {folder}: {error.strerror or error};"
-            " name another one with --out"
-        ) from error
-    if local:
-        _need_room(folder, path, expected_records * BYTES_PER_RECORD)
-    with _only_driver(path, folder) if local else contextlib.nullcontext():
-        _cut_torn_line(filesystem, path)
-        yield Store(folder, filesystem, path)
+    location = locate(folder)
+    _need_writable(location)
+    if location.is_local:
+        _need_room(location, expected_records * BYTES_PER_RECORD)
+    with driver.only_driver(location, notify) as claim:
+        writer = _LocalFile(location) if location.is_local else Segments(location, claim.token)
+        try:
+            yield Store(location, writer, claim)
+        finally:
+            # The records are there in either form; the next driver folds what this one cannot.
+            with contextlib.suppress(OSError, StoreError):
+                writer.close()
 
 
 def read_store(folder: str) -> Store:
@@ -115,83 +147,31 @@ def read_store(folder: str) -> Store:
 
     Raises StoreError for records that cannot be read.
     """
-    filesystem, path = fsspec.core.url_to_fs(folder)
-    return Store(folder, filesystem, path.rstrip("/"))
+    return Store(locate(folder))
 
 
 def running_driver(folder: str) -> str | None:
-    """Return which driver is writing to a local folder now ("process 12 on host"), if any."""
-    filesystem, path = fsspec.core.url_to_fs(folder)
-    lock = f"{path.rstrip('/')}/{LOCK}"
-    if "file" not in _protocols(filesystem) or not os.path.exists(lock):
-        return None
-    with open(lock, encoding="utf-8") as file:
-        return None if _try_lock(file) else file.read().strip() or "another process"
+    """Return which driver is writing to a folder now ("process 12 on host"), if any."""
+    return driver.running_driver(locate(folder))
 
 
-def _read(filesystem: AbstractFileSystem, path: str, folder: str) -> Iterator[Record]:
-    file = f"{path}/{RECORDS}"
-    if filesystem.exists(file):
-        data = filesystem.cat_file(file)
-        whole = data[: data.rfind(b"\n") + 1]
-        for _, record in read_record_lines(whole, f"{folder}/{RECORDS}"):
-            yield record
-
-
-def _cut_torn_line(filesystem: AbstractFileSystem, path: str) -> None:
-    """Take off the half line of a driver that was killed while it wrote."""
-    file = f"{path}/{RECORDS}"
-    if filesystem.exists(file):
-        data = filesystem.cat_file(file)
-        end = data.rfind(b"\n") + 1
-        if end < len(data):
-            filesystem.pipe_file(file, data[:end])
-
-
-@contextlib.contextmanager
-def _only_driver(path: str, folder: str) -> Iterator[None]:
-    """Hold the folder's lock: the system lets go of it however this process ends."""
-    with open(os.path.join(path, LOCK), "a+", encoding="utf-8") as file:
-        if not _try_lock(file):
-            file.seek(0)
-            raise StoreError(
-                f"{folder} is being written by {file.read().strip() or 'another process'}; wait"
-                " for it, stop it, or name another folder with --out"
-            )
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
-        yield
-        file.truncate(0)
-
-
-def _try_lock(file: IO[str]) -> bool:
-    import fcntl
-
+def _need_writable(location: Location) -> None:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            return False
-        raise
-    return True
+        location.make()
+        location.write(".writable", b"")
+        location.remove([".writable"])
+    except Exception as error:
+        raise StoreError(
+            f"cannot write to the results folder {location.folder}:"
+            f" {getattr(error, 'strerror', None) or error}; name another one with --out"
+        ) from error
 
 
-def _need_room(folder: str, path: str, needed: int) -> None:
-    free = shutil.disk_usage(path).free
+def _need_room(location: Location, needed: int) -> None:
+    free = shutil.disk_usage(location.path).free
     if free < needed:
         raise StoreError(
-            f"{folder} lies on a disk with {free / 2**20:,.0f} MiB free; the records of this grid"
-            f" may take {needed / 2**20:,.0f} MiB. Make room or name another folder with --out"
+            f"{location.folder} lies on a disk with {free / 2**20:,.0f} MiB free; the records of"
+            f" this grid may take {needed / 2**20:,.0f} MiB. Make room or name another folder with"
+            " --out"
         )
-
-
-def _protocols(filesystem: AbstractFileSystem) -> tuple[str, ...]:
-    protocol = filesystem.protocol
-    return (protocol,) if isinstance(protocol, str) else tuple(protocol)
-
-
-def _sync(file: Any) -> None:
-    file.flush()
-    with contextlib.suppress(AttributeError, OSError):
-        os.fsync(file.fileno())

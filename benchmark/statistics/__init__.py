@@ -4,8 +4,14 @@ Pure functions of a table with one row per trial; importing this loads NumPy and
 """
 
 from benchmark.statistics.analysis import analyse
-from benchmark.statistics.association import Association, CellAssociation, Point, associate
-from benchmark.statistics.contrasts import Contrast, ContrastFamily, contrast_families
+from benchmark.statistics.association import (
+    Association,
+    CellAssociation,
+    Point,
+    associate,
+    associations,
+)
+from benchmark.statistics.contrasts import Contrast, ContrastFamily, contrast_families, family_sizes
 from benchmark.statistics.early import (
     EarlyTraining,
     EpochsToTarget,
@@ -35,6 +41,7 @@ from benchmark.statistics.results import (
 )
 from benchmark.statistics.table import TableError, validate
 from benchmark.statistics.trials import Trials, arrange, split_treatment
+from benchmark.statistics.variance import DataOrder, data_order
 
 __all__ = [
     "Analysis",
@@ -45,6 +52,7 @@ __all__ = [
     "Comparison",
     "Contrast",
     "ContrastFamily",
+    "DataOrder",
     "EarlyTraining",
     "EpochsToTarget",
     "Failures",
@@ -63,9 +71,12 @@ __all__ = [
     "analyse",
     "arrange",
     "associate",
+    "associations",
     "contrast_families",
+    "data_order",
     "early_training",
     "epochs_to_target",
+    "family_sizes",
     "plain",
     "plan",
     "plan_from_pilot",

@@ -1,8 +1,8 @@
-"""Does a training-free measure, such as the strength variance, go with the result of training?"""
+"""Do training-free measures, such as the strength variance, go with the result of training?"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ import numpy as np
 import scipy
 
 from benchmark.statistics.paired import mean_and_sd
+from benchmark.statistics.table import TableError, refuse
 from benchmark.statistics.trials import DIVERGED, OK, Cell, Floats, Trials, arrange
 
 if TYPE_CHECKING:
@@ -32,14 +33,17 @@ class Point:
 class CellAssociation:
     """Spearman's rank correlation in one cell over the treatments' means; above 0: both rise.
 
-    None, with a `reason`, where it says nothing. `rho_trials` is over all `n_trials` single runs,
-    a description without interval: runs of one treatment are no independent evidence.
-    `n_diverged` runs have no result and are left out.
+    None, with a `reason`, where it says nothing; `low` and `high` are its 95 % interval for other
+    treatments. `rho_trials` is over all `n_trials` single runs, a description without interval:
+    runs of one treatment are no independent evidence. `n_diverged` runs have no result and are
+    left out.
     """
 
     cell: Cell
     points: tuple[Point, ...]
     rho: float | None
+    low: float | None
+    high: float | None
     reason: str | None
     n_trials: int
     rho_trials: float | None
@@ -50,8 +54,9 @@ class CellAssociation:
 class Association:
     """The rank correlation averaged over cells, with the wider of two 95 % intervals.
 
-    `over` says what the interval generalises over: other `treatments` or other `cells`. Without a
-    usable cell the numbers are None and `reason` says why.
+    `over` says what the interval generalises over: other `treatments` or other `cells`; `p` is the
+    larger p value of no correlation. Without a usable cell the numbers are None and `reason` says
+    why.
     """
 
     measure: str
@@ -62,6 +67,7 @@ class Association:
     low: float | None
     high: float | None
     over: str | None
+    p: float | None
     rho_trials: float | None
     reason: str | None
 
@@ -74,10 +80,11 @@ def associate(
 ) -> Association:
     """Correlate a measure of the untrained network with a result, by ranks, within cells.
 
-    In each cell Spearman's rho is over treatments, each by the means of its ok runs that have the
-    measure; cells with fewer than 5 such treatments, or where either mean never varies, are left
-    out with a reason. Over cells the Fisher transforms are averaged, each cell once; a perfect
-    rho counts as half a step below 1, a step being that of the least change of two ranks.
+    `measure` is any numeric column; a run without a finite value is left out. In each cell
+    Spearman's rho is over treatments, each by the means of its ok runs that have the measure;
+    cells with fewer than 5 such treatments, or where either mean never varies, are left out with a
+    reason. Over cells the Fisher transforms are averaged, each cell once; a perfect rho counts as
+    half a step below 1, a step being that of the least change of two ranks.
 
     Two intervals, the wider shown. Treatments: the standard error of Bonett and Wright (2000),
     sqrt((1 + rho^2/2) / (treatments - 3)), averaged over cells instead of divided by their root,
@@ -94,7 +101,7 @@ def associate(
     described = [
         (found.rho_trials, found.n_trials) for found in per_cell if found.rho_trials is not None
     ]
-    rho, low, high, over = _over_cells(used) if used else (None, None, None, None)
+    rho, low, high, over, p = _over_cells(used) if used else (None,) * 5
     return Association(
         measure=measure,
         outcome=trials.outcome_name,
@@ -104,13 +111,56 @@ def associate(
         low=low,
         high=high,
         over=over,
+        p=p,
         rho_trials=float(np.tanh(np.mean(_fisher(described)))) if described else None,
         reason=None if used else "; ".join(sorted({str(found.reason) for found in per_cell})),
     )
 
 
+def associations(
+    table: pd.DataFrame,
+    measures: str | Sequence[str] = "measures",
+    outcome: str = "accuracy",
+    cells: Iterable[Sequence[str]] | None = None,
+) -> tuple[Association, ...]:
+    """Correlate several measures with a result, each as `associate` does.
+
+    `measures` are the names of numeric columns, or the name of one column that holds a mapping
+    {measure: number} per trial; then every measure that a trial has comes, sorted by name. The
+    intervals and p values are those of one measure each: with M of them, M * p is below 0.05 for
+    any measure without a correlation at most as often as one such p alone. Raises TableError.
+    """
+    if isinstance(measures, str):
+        table, measures = _unpacked(table, measures)
+    declared = None if cells is None else list(cells)
+    trials = arrange(table, outcome, n_column=None, columns=measures)
+    return tuple(associate(trials, measure, cells=declared) for measure in measures)
+
+
+def _unpacked(table: pd.DataFrame, column: str) -> tuple[pd.DataFrame, list[str]]:
+    """The table with a column for each measure that its mappings name, and these names."""
+    import pandas as pd
+
+    if column not in table.columns:
+        raise TableError(f"The table lacks the column {column!r}.")
+    values = table[column]
+    mappings = values.map(lambda value: isinstance(value, Mapping))
+    refuse(
+        table,
+        ~mappings & values.notna(),
+        f"{column} that is no mapping",
+        "Write the numbers by the names of their measures, or leave the field empty.",
+    )
+    names = sorted({str(name) for each in values[mappings] for name in each})
+    if taken := [name for name in names if name in table.columns]:
+        raise TableError(f"The measure {taken[0]!r} has the name of a column: rename it.")
+    found = [each if is_one else {} for each, is_one in zip(values, mappings, strict=True)]
+    columns = {name: [each.get(name) for each in found] for name in names}
+    return pd.concat([table, pd.DataFrame(columns, index=table.index)], axis=1), names
+
+
 def _in_cell(trials: Trials, k: int, measure: Floats) -> CellAssociation:
-    usable = (trials.status[k] == OK) & ~np.isnan(measure)
+    usable = (trials.status[k] == OK) & np.isfinite(measure)
     outcome = trials.outcome[k]
     present = np.flatnonzero(usable.any(axis=-1))
     means = [mean_and_sd(values[present], usable[present])[0] for values in (measure, outcome)]
@@ -120,6 +170,7 @@ def _in_cell(trials: Trials, k: int, measure: Floats) -> CellAssociation:
     elif (rho := spearman(*means)) is None:
         constant = "measure" if np.ptp(_settled(means[0])) == 0 else "result"
         reason = f"the {constant} is the same for all treatments"
+    low, high = _interval(rho, len(present)) if rho is not None else (None, None)
     return CellAssociation(
         cell=trials.cells[k],
         points=tuple(
@@ -127,6 +178,8 @@ def _in_cell(trials: Trials, k: int, measure: Floats) -> CellAssociation:
             for i, x, y in zip(present, *means, strict=True)
         ),
         rho=rho,
+        low=low,
+        high=high,
         reason=reason,
         n_trials=int(usable.sum()),
         rho_trials=spearman(measure[usable], outcome[usable]) if usable.sum() > 3 else None,
@@ -158,16 +211,31 @@ def _fisher(found: Sequence[tuple[float, int]]) -> Floats:
     return np.arctanh(np.clip(rho, -most, most))
 
 
-def _over_cells(found: Sequence[tuple[float, int]]) -> tuple[float, float, float, str]:
-    z = _fisher(found)
+def _standard_errors(found: Sequence[tuple[float, int]]) -> Floats:
+    """Bonett and Wright's standard errors of the Fisher transforms of (rho, n)."""
     rho, n = np.array(found, dtype=np.float64).T
-    reach = float(scipy.special.ndtri(0.975) * np.sqrt((1 + rho**2 / 2) / (n - 3)).mean())
-    over = "treatments"
-    if len(z) >= LEAST_CELLS:
-        quantile = scipy.special.stdtrit(len(z) - 1, 0.975)
-        of_cells = float(quantile * z.std(ddof=1) / np.sqrt(len(z)))
-        if of_cells > reach:
-            reach, over = of_cells, "cells"
+    return np.asarray(np.sqrt((1 + rho**2 / 2) / (n - 3)))
+
+
+def _interval(rho: float, n: int) -> tuple[float, float]:
+    """The 95 % interval of one rank correlation over n treatments."""
+    reach = scipy.special.ndtri(0.975) * _standard_errors([(rho, n)])
+    centre = _fisher([(rho, n)])
+    return float(np.tanh(centre - reach)[0]), float(np.tanh(centre + reach)[0])
+
+
+def _over_cells(found: Sequence[tuple[float, int]]) -> tuple[float, float, float, str, float]:
+    """The averaged rho, the ends of its interval, what that is over, and p."""
+    z = _fisher(found)
     centre = float(z.mean())
-    rho_over, low, high = np.tanh([centre, centre - reach, centre + reach]).tolist()
-    return rho_over, low, high, over
+    se = float(_standard_errors(found).mean())
+    reach, over = float(scipy.special.ndtri(0.975)) * se, "treatments"
+    p = 2.0 * float(scipy.special.ndtr(-abs(centre) / se))
+    if len(z) >= LEAST_CELLS and (of_cells := float(z.std(ddof=1) / np.sqrt(len(z)))) > 0:
+        df = len(z) - 1
+        p = max(p, 2.0 * float(scipy.special.stdtr(df, -abs(centre) / of_cells)))
+        reach_of_cells = float(scipy.special.stdtrit(df, 0.975)) * of_cells
+        if reach_of_cells > reach:
+            reach, over = reach_of_cells, "cells"
+    rho, low, high = np.tanh([centre, centre - reach, centre + reach]).tolist()
+    return rho, low, high, over, p

@@ -25,6 +25,7 @@ REWIRING_POOLED = "rewiring against none, pooled"
 BALANCE = "pa against shuffle"
 BALANCE_POOLED = "pa against shuffle, pooled"
 NAMED = "named"
+FAMILIES = (REWIRING, REWIRING_POOLED, BALANCE, BALANCE_POOLED, NAMED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,12 @@ class ContrastFamily:
     margin: float
     target: float
     contrasts: tuple[Contrast, ...]
+
+    @property
+    def error_percent(self) -> float:
+        """The chance, at most, of any wrong better or worse in this family, in percent."""
+        tested = sum(contrast.headline is not None for contrast in self.contrasts)
+        return 5.0 * max(1.0, tested / self.family)
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain JSON values."""
@@ -116,9 +123,26 @@ def contrast_families(
     )
 
 
+def family_sizes(parts: Sequence[tuple[str, str]], named: int = 0) -> dict[str, int]:
+    """How many contrasts each family has among (initializer, rewiring) pairs, empty ones left out.
+
+    A board fixes these numbers when it is made, as it fixes the family of its verdicts: a
+    treatment that comes later changes nobody's family-wise p.
+    """
+    against_none, balance = _against_none(parts), _balance(parts)
+    sizes = {
+        REWIRING: len(against_none),
+        REWIRING_POOLED: len({parts[i][1] for i, _ in against_none}),
+        BALANCE: len(balance),
+        BALANCE_POOLED: len({(parts[i][1], parts[j][1]) for i, j in balance}),
+        NAMED: named,
+    }
+    return {name: size for name, size in sizes.items() if size}
+
+
 def _questions(trials: Trials, named: list[tuple[str, str]]) -> dict[str, list[_Question]]:
-    against_none = _same_initializer(trials, lambda a, b: b == "none" != a)
-    balance = _same_initializer(trials, lambda a, b: _bare(a) == "pa" and _bare(b) == "shuffle")
+    _refuse_two_spellings(trials)
+    against_none, balance = _against_none(trials.parts), _balance(trials.parts)
     return {
         REWIRING: _singly(trials, against_none),
         REWIRING_POOLED: _pooled(trials, against_none),
@@ -128,7 +152,7 @@ def _questions(trials: Trials, named: list[tuple[str, str]]) -> dict[str, list[_
     }
 
 
-def _same_initializer(trials: Trials, wanted: Callable[[str, str], bool]) -> list[tuple[int, int]]:
+def _refuse_two_spellings(trials: Trials) -> None:
     parts = trials.parts
     twice = next((part for part in parts if parts.count(part) > 1), None)
     if twice:
@@ -137,6 +161,19 @@ def _same_initializer(trials: Trials, wanted: Callable[[str, str], bool]) -> lis
             f"{' and '.join(map(repr, spellings))} are the same initializer and rewiring: "
             "write every treatment in one spelling."
         )
+
+
+def _against_none(parts: Sequence[tuple[str, str]]) -> list[tuple[int, int]]:
+    return _same_initializer(parts, lambda a, b: b == "none" != a)
+
+
+def _balance(parts: Sequence[tuple[str, str]]) -> list[tuple[int, int]]:
+    return _same_initializer(parts, lambda a, b: _bare(a) == "pa" and _bare(b) == "shuffle")
+
+
+def _same_initializer(
+    parts: Sequence[tuple[str, str]], wanted: Callable[[str, str], bool]
+) -> list[tuple[int, int]]:
     return [
         (i, j)
         for i, (initializer, rewiring) in enumerate(parts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from benchmark.statistics.analysis import analyse
 from benchmark.statistics.failures import sign_test
 from benchmark.statistics.paired import Bools
 from benchmark.statistics.results import Analysis, plain
-from benchmark.statistics.table import TableError
+from benchmark.statistics.table import TableError, shares
 from benchmark.statistics.trials import DIVERGED, OK, Cell, Floats, Trials, arrange
 
 if TYPE_CHECKING:
@@ -96,20 +96,33 @@ def early_training(
     mean of the curve over its epochs. Raises TableError for a bad table or an unknown baseline.
     """
     declared = None if cells is None else list(cells)
+    measured = [name for name in (epoch1_column, area_column) if name in table.columns]
+    timed = [epochs_column] if epochs_column in table.columns else []
+    outcome, images = (measured[0], n_column) if measured else ("accuracy", None)
+    trials = arrange(table, outcome, images, [*measured[1:], *timed])
+    for name in measured[1:]:
+        shares(table, name)
 
     def accuracies(column: str) -> Analysis | None:
-        if column not in table.columns:
+        if column not in measured:
             return None
-        return analyse(table, baseline, family, margin, target, declared, column, n_column)
+        arranged = trials if column == trials.outcome_name else _measuring(trials, column)
+        return analyse(arranged, baseline, family, margin, target, declared)
 
     return EarlyTraining(
         baseline=baseline,
         epoch1=accuracies(epoch1_column),
         area=accuracies(area_column),
-        epochs=epochs_to_target(table, baseline, family, declared, epochs_column)
-        if epochs_column in table.columns
+        epochs=epochs_to_target(trials, baseline, family, declared, epochs_column)
+        if timed
         else None,
     )
+
+
+def _measuring(trials: Trials, column: str) -> Trials:
+    """The same trials with one of their columns as the outcome."""
+    outcome = np.where(trials.status == OK, trials.columns[column], np.nan)
+    return replace(trials, outcome=outcome, outcome_name=column)
 
 
 def epochs_to_target(

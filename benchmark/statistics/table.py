@@ -46,16 +46,15 @@ def validate(
         raise TableError("The table has no rows: write one row per trial.")
     frame = table.copy()
     for column in (*CELL, "treatment", "status"):
-        _refuse(frame, frame[column].isna(), f"no {column}", f"Write the {column}'s name.")
+        refuse(frame, frame[column].isna(), f"no {column}", f"Write the {column}'s name.")
         frame[column] = frame[column].astype(str)
     _check_statuses(frame)
     frame["seed"] = _whole_numbers(frame, "seed")
     ok = frame["status"] == "ok"
-    frame[outcome] = numbers(frame, outcome, ok)
-    _check_outcome(frame, outcome, ok)
+    frame[outcome] = shares(frame, outcome)
     if frame.duplicated(list(KEY)).any():
         together = frame.sort_values(list(KEY), kind="stable")
-        _refuse(
+        refuse(
             together,
             together.duplicated(list(KEY), keep=False),
             "the same trial more than once",
@@ -72,7 +71,7 @@ def numbers(frame: pd.DataFrame, column: str, needed: pd.Series) -> pd.Series:
     import pandas as pd
 
     values = pd.to_numeric(frame[column], errors="coerce").astype(np.float64)
-    _refuse(
+    refuse(
         frame,
         needed & values.isna() & frame[column].notna(),
         f"{column} that is no number",
@@ -85,7 +84,7 @@ def _check_statuses(frame: pd.DataFrame) -> None:
     unknown = ~frame["status"].isin(STATUSES)
     if unknown.any():
         name = frame.loc[unknown, "status"].iloc[0]
-        _refuse(
+        refuse(
             frame,
             unknown,
             f"unknown status {name!r}",
@@ -93,31 +92,32 @@ def _check_statuses(frame: pd.DataFrame) -> None:
         )
 
 
-def _check_outcome(frame: pd.DataFrame, outcome: str, ok: pd.Series) -> None:
-    values = frame[outcome]
-    _refuse(
+def shares(frame: pd.DataFrame, outcome: str) -> pd.Series:
+    """The column as float64; ok rows without a share between 0 and 1 are refused."""
+    ok = frame["status"] == "ok"
+    values = numbers(frame, outcome, ok)
+    refuse(
         frame,
         ok & values.isna(),
         f"ok, but no {outcome}",
         f"Write its {outcome}, or the status that says why there is none.",
     )
-    _refuse(
+    refuse(
         frame,
         ok & ~values.between(0.0, 1.0),
         f"{outcome} outside [0, 1]",
         "Write shares, not percentages: 0.943 for 94.3 %.",
     )
+    return values
 
 
 def _check_images(frame: pd.DataFrame, n_column: str, ok: pd.Series) -> None:
     images = frame[n_column]
     bad = (ok & images.isna()) | (images.notna() & ~((images >= 1) & (images % 1 == 0)))
-    _refuse(
-        frame, bad, f"no valid {n_column}", "Write how many images the outcome was measured on."
-    )
+    refuse(frame, bad, f"no valid {n_column}", "Write how many images the outcome was measured on.")
     per_dataset = images.groupby(frame["dataset"])
     differing = per_dataset.transform("min") != per_dataset.transform("max")
-    _refuse(
+    refuse(
         frame,
         differing & images.notna(),
         f"data set with more than one {n_column}",
@@ -130,11 +130,12 @@ def _whole_numbers(frame: pd.DataFrame, column: str) -> pd.Series:
 
     values = pd.to_numeric(frame[column], errors="coerce")
     bad = values.isna() | (values % 1 != 0)
-    _refuse(frame, bad, f"{column} that is no whole number", "Write 0, 1, 2, ...")
+    refuse(frame, bad, f"{column} that is no whole number", "Write 0, 1, 2, ...")
     return values.astype(np.int64)
 
 
-def _refuse(frame: pd.DataFrame, bad: pd.Series, what: str, instead: str) -> None:
+def refuse(frame: pd.DataFrame, bad: pd.Series, what: str, instead: str) -> None:
+    """Raise TableError that names the rows in which `bad` is true, if there are any."""
     where = np.flatnonzero(bad.to_numpy())
     if not len(where):
         return

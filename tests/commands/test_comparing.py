@@ -114,6 +114,7 @@ def test_early_training_comes_from_a_folder_and_from_a_table_that_has_it(
     assert all(
         words in out for words in ("error after epoch 1", "mean over epochs", "epochs to target")
     )
+    assert "the verdicts allow for 8 comparisons" in squeezed(out)
     assert max(map(len, out.splitlines())) <= 80
     path = tmp_path / "table.csv"
     small_table["epochs_to_target"] = [
@@ -160,6 +161,24 @@ def test_several_tables_are_one(
     _, expected, _ = command("compare", "--records", whole, "--json")
     _, found, _ = command("compare", "--records", first, "--records", second, "--json")
     assert json.loads(found) == json.loads(expected)
+
+
+def test_of_several_tables_the_bad_one_is_named_with_its_own_row(
+    command: Command, tmp_path: Path, small_table: pd.DataFrame
+) -> None:
+    half = small_table["treatment"] == "timm"
+    small_table[half].to_csv(tmp_path / "good.csv", index=False)
+    bad = small_table[~half].reset_index(drop=True)
+    bad.loc[3, "status"] = "fine"
+    bad.to_csv(tmp_path / "bad.csv", index=False)
+    sources = ("--records", "good.csv", "--records", "bad.csv")
+    code, _, err = command("compare", "orthogonal", *sources)
+    assert code == 2
+    assert "bad.csv: row 3 (" in err
+    assert "good.csv" not in err
+    small_table.to_csv(tmp_path / "bad.csv", index=False)
+    code, _, err = command("compare", "orthogonal", *sources)
+    assert (code, "good.csv + bad.csv" in err, "more than once" in err) == (2, True, True)
 
 
 def test_a_treatment_that_only_diverges_is_compared_by_that(

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from benchmark.publishing.evidence import gather
+from benchmark.publishing.findings import find
+from benchmark.publishing.manifests import contrast_sizes
 from benchmark.results.frame import load_manifest, load_records
 from benchmark.results.store import open_store
+from benchmark.statistics.contrasts import BALANCE, REWIRING
 from benchmark.trial import content_id
 from tests.conftest import Command
 from tests.results.believable import grid, record, write_folder
@@ -199,3 +204,28 @@ def test_wrong_use_is_explained(command: Command, tmp_path: Path) -> None:
     with open_store("all"):
         code, _, err = command("merge", "mine", "--into", "all")
     assert (code, "being written" in err) == (2, True)
+
+
+def test_a_guest_s_rewirings_change_no_p_of_the_target_s_contrasts(
+    command: Command, tmp_path: Path
+) -> None:
+    host = ("timm", "timm+pa", "orthogonal", "orthogonal+pa")
+    more = ("timm+shuffle", "orthogonal+shuffle", "kaiming_normal", "kaiming_normal+pa")
+    write_folder(tmp_path / "all", grid(host))
+    write_folder(tmp_path / "guest", grid((*host, *more)))
+    before = {family.name: family for family in find(gather(["all"])).contrasts}
+    assert command("merge", "guest", "--into", "all")[0] == 0
+    after = {family.name: family for family in find(gather(["all"])).contrasts}
+    assert (before[REWIRING].family, after[REWIRING].family) == (2, 2)
+    assert len(after[REWIRING].contrasts) == 5
+    assert after[REWIRING].error_percent == 12.5
+    assert after[BALANCE].family == 2
+    kept = {row.treatment: row.headline for row in after[REWIRING].contrasts}
+    for row in before[REWIRING].contrasts:
+        assert row.headline is not None
+        assert replace(kept[row.treatment], p_holm=0) == replace(row.headline, p_holm=0)
+    write_folder(tmp_path / "later", grid((*host, *more, "kaiming_normal+shuffle")))
+    assert command("merge", "later", "--into", "all")[0] == 0
+    assert contrast_sizes(load_manifest("all")) == {
+        name: family.family for name, family in after.items()
+    }

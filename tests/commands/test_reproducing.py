@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from benchmark.execution.reproduce import run_again
 from benchmark.treatment import parse_treatment
-from benchmark.trial import Trial
+from benchmark.trial import Trial, content_id
 from tests.conftest import Command, make_cell
 from tests.results.believable import write_folder
 
@@ -52,10 +53,18 @@ def test_another_accuracy_is_exit_code_1_and_what_differs_is_shown(
     other["accuracy"] = (round(trained["accuracy"] * n_test) - 2) / n_test
     other["curves"]["train_loss"][1] += 0.25
     other["provenance"]["versions"]["torch"] = "1.0[bold]"
-    write_folder(tmp_path / "results", [other])
+    siblings = []
+    for seed, correct in ((7, 10), (8, 12)):
+        content = {**trained["content"], "seed": seed}
+        names = {"trial": content_id(content), "content": content, "seed": seed}
+        siblings.append({**trained, **names, "accuracy": other["accuracy"] + correct / n_test})
+    write_folder(tmp_path / "results", [other, *siblings])
     code, out, _ = command("reproduce", other["trial"], "--records", "results")
     assert code == 1
     text = squeezed(out)
+    points, sd = 100 * 2 / n_test, 100 * statistics.stdev((0, 10, 12)) / n_test
+    assert f"That is {points:.2f} points; over the 3 seeds" in text
+    assert f"in this cell the sd is {sd:.2f}." in text
     assert f"2 of {n_test} images apart" in text
     assert "curve of train loss 1/2 0.250" in text
     assert "torch 1.0[bold]" in text

@@ -13,6 +13,8 @@ from benchmark.errors import StoreError, UsageError
 from benchmark.publishing import Board, check, publish
 from benchmark.publishing.evidence import gather
 from benchmark.publishing.findings import find
+from benchmark.publishing.manifests import contrast_sizes, merge_manifests
+from benchmark.results.frame import load_manifest
 from tests.publishing.synthetic import CELLS, write_results
 
 SMALL: dict[str, Any] = {"cells": CELLS[:2], "seeds": range(3)}
@@ -41,6 +43,42 @@ def test_two_grids_make_one_board_whatever_their_order(tmp_path: Path) -> None:
     assert (tmp_path / "board" / "config-2.yaml").is_file()
     assert check(str(tmp_path / "board")) == []
     assert gather([str(tmp_path / "board")]).manifest["family"] == 20
+
+
+def test_contrast_families_are_as_large_as_the_manifests_say_at_most(tmp_path: Path) -> None:
+    one = write_results(tmp_path / "one", ["timm", "timm+pa"], **SMALL)
+    rewired = [f"{name}{ending}" for name in ("timm", "orthogonal") for ending in ("", "+pa")]
+    two = write_results(tmp_path / "two", rewired, **SMALL)
+    edit_manifest(one, contrast_families={"pa against shuffle": 20})
+    expected = {
+        "rewiring against none": 2,
+        "rewiring against none, pooled": 1,
+        "pa against shuffle": 20,
+    }
+    for sources in ([one, two], [two, one]):
+        names = list(map(str, sources))
+        manifest = merge_manifests(list(map(load_manifest, names)), names, {"family": 9})
+        assert contrast_sizes(manifest) == expected
+        assert manifest["contrast_families"] == {"pa against shuffle": 20}
+    assert "contrast_families" not in gather([str(two)]).manifest
+
+
+@pytest.mark.parametrize(
+    ("sizes", "says"),
+    [
+        (20, "write the size of each family"),
+        ({"rewirings": 3}, "'rewirings'"),
+        ({"named": "<b>"}, "size of 'named' is '<b>'"),
+        ({"named": 0}, "above 0"),
+    ],
+)
+def test_sizes_of_contrast_families_that_are_none_are_refused(
+    tmp_path: Path, sizes: object, says: str
+) -> None:
+    folder = write_results(tmp_path / "one", ["timm", "timm+pa"], **SMALL)
+    edit_manifest(folder, contrast_families=sizes)
+    with pytest.raises(UsageError, match=says):
+        gather([str(folder)])
 
 
 @pytest.mark.parametrize(

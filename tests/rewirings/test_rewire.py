@@ -14,7 +14,10 @@ from benchmark import plugins
 from benchmark.errors import UsageError
 from tests.random_state import global_state_kept, seed_globals
 
-BUILT_IN = ("none", "pa", "shuffle")
+BUILT_IN = (
+    *("none", "shuffle", "pa", "pa_reference", "pa_in", "pa_out"),
+    *("pa_scalefree", "greedy", "anti_pa"),
+)
 each_mode = pytest.mark.parametrize("mode", ["fast", "reference"])
 
 

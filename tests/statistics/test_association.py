@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from benchmark.statistics import associate
+from benchmark.statistics import TableError, associate, associations
 from benchmark.statistics.association import spearman
 
 
@@ -128,3 +128,84 @@ def test_ties_are_averaged_and_rounding_noise_is_a_tie():
     x, y = np.array([0.1 + 0.2, 0.3, 1.0, 2.0]), np.array([1.0, 2.0, 3.0, 3.0])
     expected = scipy.stats.spearmanr([1, 1, 2, 3], [1, 2, 3, 3]).statistic
     assert spearman(x, y) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_cell_has_its_own_interval_for_other_treatments(measured):
+    found = associate(measured({"a": (X, Y["a"])}))
+    cell = found.per_cell[0]
+    rho = scipy.stats.spearmanr(X, Y["a"]).statistic
+    reach = scipy.stats.norm.ppf(0.975) * np.sqrt((1 + rho**2 / 2) / 3)
+    ends = np.tanh([np.arctanh(rho) - reach, np.arctanh(rho) + reach])
+    assert (cell.low, cell.high) == pytest.approx(tuple(ends), rel=1e-12)
+    assert (found.low, found.high) == pytest.approx((cell.low, cell.high), rel=1e-12)
+
+
+def test_p_is_the_larger_of_that_for_treatments_and_that_for_cells(measured):
+    by_hand = []
+    for names in ("abc", "ab"):
+        found = associate(measured({name: (X, Y[name]) for name in names}))
+        rho = np.array([scipy.stats.spearmanr(X, Y[name]).statistic for name in names])
+        z = np.arctanh(rho)
+        se = np.sqrt((1 + rho**2 / 2) / 3).mean()
+        by_hand.append(2 * scipy.stats.norm.sf(abs(z.mean()) / se))
+        assert found.p == pytest.approx(by_hand[-1], rel=1e-9)
+    of_cells = scipy.stats.ttest_1samp(
+        np.arctanh([scipy.stats.spearmanr(X, y).statistic for y in Y.values()]), 0
+    ).pvalue
+    assert of_cells < by_hand[0]
+    falling = [0.95, 0.94, 0.93, 0.92, 0.91, 0.90]
+    mixed = associate(
+        measured({"a": (X, falling), "b": (X, falling), "c": (X, falling), "d": (X, falling[::-1])})
+    )
+    most = np.arctanh(1 - 6 / (6**3 - 6))
+    twin = scipy.stats.ttest_1samp([-most, -most, -most, most], 0)
+    assert mixed.p == pytest.approx(twin.pvalue, rel=1e-9)
+
+
+def test_a_measure_turned_upside_down_turns_the_correlation(measured):
+    table = measured({name: (X, y) for name, y in Y.items()})
+    one = associate(table)
+    other = associate(table.assign(strength_variance_after=-table["strength_variance_after"]))
+    assert (other.rho, other.low, other.high, other.p) == pytest.approx(
+        (-one.rho, -one.high, -one.low, one.p), rel=1e-12
+    )
+
+
+def test_every_measure_of_a_mapping_is_correlated_as_its_own_column_would_be(measured):
+    table = measured({name: (X, y) for name, y in Y.items()})
+    table["depth"] = np.arange(len(table)) % 7 * 1.5
+    table["measures"] = [
+        {"strength": x, "synflow": depth} if row else None
+        for row, (x, depth) in enumerate(
+            zip(table["strength_variance_after"], table["depth"], strict=True)
+        )
+    ]
+    by_mapping = associations(table)
+    assert [each.measure for each in by_mapping] == ["strength", "synflow"]
+    table.loc[0, ["strength_variance_after", "depth"]] = np.nan
+    by_column = associations(table, ["strength_variance_after", "depth"])
+    for one, other in zip(by_mapping, by_column, strict=True):
+        assert (one.rho, one.low, one.high, one.p) == (other.rho, other.low, other.high, other.p)
+        assert one.per_cell == other.per_cell
+    assert by_column[0] == associate(table)
+    assert by_mapping[0].per_cell[0].n_trials == 17
+
+
+def test_an_infinite_measure_is_left_out(measured):
+    table = measured({"a": (X, Y["a"])})
+    table.loc[0, "strength_variance_after"] = np.inf
+    assert associate(table).per_cell[0].n_trials == 17
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"measures": 3.0}, r"row 0 .*measures that is no mapping"),
+        ({"measures": [{"accuracy": 1.0}] * 18}, "'accuracy' has the name of a column"),
+        ({"measures": [{"x": "high"}] + [{}] * 17}, r"row 0 .*x that is no number"),
+        ({}, "lacks the column 'measures'"),
+    ],
+)
+def test_measures_that_are_none_are_refused_with_their_rows(measured, values, words):
+    with pytest.raises(TableError, match=words):
+        associations(measured({"a": (X, Y["a"])}).assign(**values))

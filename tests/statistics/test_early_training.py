@@ -99,11 +99,28 @@ def test_the_three_measures_come_together_and_a_missing_column_is_none(race):
     assert found.epoch1.ranking[0].estimate == pytest.approx(
         np.mean(np.log([0.60 / 0.70, 0.58 / 0.69, 0.59 / 0.68, 0.56 / 0.65])), abs=1e-12
     )
+    with_area = table.assign(area_under_validation_curve=table["epoch1_accuracy"] + 0.1)
+    again = early_training(with_area, "timm", family=5)
+    assert (again.epoch1, again.epochs) == (found.epoch1, found.epochs)
+    assert again.area == analyse(
+        with_area, "timm", 5, outcome="area_under_validation_curve", n_column="n_validation"
+    )
     assert found.epochs is not None
     assert found.epochs[0].overall.first_treatment == 4
     plain = found.to_dict()
     assert plain["area"] is None
     assert plain["epochs"][0]["overall"]["ties"] == 0
+
+
+def test_a_run_without_area_is_refused_with_its_row(race):
+    table = race([1, 2, 3], [2, 4, 4]).assign(
+        epoch1_accuracy=0.5, n_validation=100, area_under_validation_curve=[0.5] * 5 + [50.0]
+    )
+    with pytest.raises(TableError, match=r"row 5 .* area_under_validation_curve outside"):
+        early_training(table, "timm")
+    table.loc[2, "area_under_validation_curve"] = np.nan
+    with pytest.raises(TableError, match=r"row 2 .* no area_under_validation_curve"):
+        early_training(table, "timm")
 
 
 def test_the_resolution_of_early_measures_is_that_of_the_validation_set(race):

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from benchmark.statistics import analyse
+from benchmark.statistics import (
+    analyse,
+    associate,
+    contrast_families,
+    early_training,
+    epochs_to_target,
+)
 from benchmark.statistics.results import plain
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -90,6 +98,99 @@ def test_swapping_the_arms_swaps_who_fails(random_table, seed):
     one, other = analyse(table, "timm").failures[1], analyse(table, "init1+pa").failures[1]
     assert (one.only_treatment, one.only_baseline) == (other.only_baseline, other.only_treatment)
     assert one.p == other.p
+
+
+def without_holm(contrast):
+    if contrast.headline is None:
+        return contrast
+    return replace(contrast, headline=replace(contrast.headline, p_holm=0.0))
+
+
+@pytest.fixture(scope="module")
+def early_table(random_table):
+    """A table with rewirings of two initializers, a measure, and what early training left."""
+
+    def make(seed):
+        table = random_table(seed, treatments=6)
+        names = ["timm", "timm+pa", "timm+shuffle", "he", "he+pa", "he+shuffle"]
+        spelled = {"timm": "timm"} | {f"init{i}+pa": names[i] for i in range(1, 6)}
+        rng = np.random.default_rng(seed)
+        epochs = rng.integers(1, 9, len(table)).astype(float)
+        return table.assign(
+            treatment=table["treatment"].map(spelled),
+            epochs_to_target=np.where(epochs < 8, epochs, np.nan),
+            epoch1_accuracy=np.round(table["accuracy"].astype(float) / 2, 3),
+            n_validation=1000,
+            strength_variance_after=rng.random(len(table)),
+        )
+
+    return make
+
+
+@quick
+@given(seed=SEEDS)
+def test_the_order_of_rows_changes_no_contrast_no_race_and_no_correlation(early_table, seed):
+    table = early_table(seed)
+    shuffled = table.sample(frac=1, random_state=seed % 1000)
+    assert contrast_families(shuffled) == contrast_families(table)
+    assert early_training(shuffled, "timm").to_dict() == early_training(table, "timm").to_dict()
+    assert associate(shuffled) == associate(table)
+
+
+@quick
+@given(seed=SEEDS, gone=st.sampled_from(["he", "he+pa", "timm+shuffle"]))
+def test_removing_a_treatment_changes_no_race_and_no_contrast_of_others(early_table, seed, gone):
+    table = early_table(seed)
+    own = table["treatment"] == gone
+    table.loc[own, "seed"] = table.loc[own, "seed"] * 2 - 5
+    sizes = {"rewiring against none": 9, "pa against shuffle": 9}
+    whole, fewer = table, table[~own]
+    races = {row.treatment: row for row in epochs_to_target(whole, "timm", 20)}
+    assert all(races[row.treatment] == row for row in epochs_to_target(fewer, "timm", 20))
+    found, left = (
+        {
+            (family.name, row.treatment): row
+            for family in contrast_families(each, families=sizes)
+            for row in family.contrasts
+            if family.name in sizes
+        }
+        for each in (whole, fewer)
+    )
+    assert left.keys() == {
+        key for key in found if gone not in (found[key].treatment, found[key].reference)
+    }
+    for key, row in left.items():
+        assert without_holm(row) == without_holm(found[key])
+
+
+@quick
+@given(seed=SEEDS)
+def test_swapping_the_runners_swaps_who_was_first(early_table, seed):
+    table = early_table(seed)
+    two = table[table["treatment"].isin(("timm", "he"))]
+    one, other = epochs_to_target(two, "timm")[0].overall, epochs_to_target(two, "he")[0].overall
+    assert (one.first_treatment, one.first_baseline) == (
+        other.first_baseline,
+        other.first_treatment,
+    )
+    assert (one.ties, one.n_pairs, one.p) == (other.ties, other.n_pairs, other.p)
+    assert (one.reached_treatment, one.reached_baseline) == (
+        other.reached_baseline,
+        other.reached_treatment,
+    )
+
+
+@quick
+@given(seed=SEEDS)
+def test_swapping_the_arms_of_a_named_contrast_flips_its_signs(early_table, seed):
+    table = early_table(seed)
+    family = contrast_families(table, named=[("he", "timm+pa"), ("timm+pa", "he")])[-1]
+    one, other = (row.headline for row in family.contrasts)
+    assert (one is None) == (other is None)
+    if one and other:
+        assert one.estimate == pytest.approx(-other.estimate, abs=1e-15)
+        assert (one.low, one.high) == pytest.approx((-other.high, -other.low), rel=1e-9)
+        assert (one.p, one.p_family) == pytest.approx((other.p, other.p_family), rel=1e-9)
 
 
 def test_the_weight_of_a_cell_does_not_depend_on_its_seeds(arm_rows, as_table):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.stats
 
+from benchmark.publishing.plots.ranks import _alike
 from benchmark.statistics.failures import sign_test, wilson
 from benchmark.statistics.paired import flip_signs, t_test
 from benchmark.statistics.planning import detectable, noncentrality, power_of
@@ -12,6 +14,10 @@ from benchmark.statistics.ranking import benjamini_hochberg, holm
 
 SLEEP = [-1.2, -2.4, -1.3, -1.3, 0, -1, -1.8, -0.8, -4.6, -1.4]
 MAIZE = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
+DEPRESSION = (
+    [1.83, 0.50, 1.62, 2.48, 1.68, 1.88, 1.55, 3.06, 1.30],
+    [0.878, 0.647, 0.598, 2.05, 1.06, 1.29, 1.06, 3.14, 1.29],
+)
 BH_1995 = [
     *(0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344),
     *(0.0459, 0.3240, 0.4262, 0.5719, 0.6528, 0.7590, 1.0),
@@ -35,6 +41,15 @@ def test_darwins_maize_by_t_and_by_flipping_signs():
     assert test.t[0] == pytest.approx(2.147987, abs=5e-7)
     assert test.p[0] == pytest.approx(0.04970294, abs=5e-9)
     assert flip_signs(np.array([MAIZE], dtype=float))[0] == 1726 / 32768
+
+
+def test_hollander_and_wolfes_depression_scores_in_the_diagram_of_ranks():
+    before, after = map(np.array, DEPRESSION)
+    published = scipy.stats.wilcoxon(before, after, alternative="greater")
+    assert (published.statistic, published.pvalue) == (40, 0.01953125)
+    # Two-sided that is 0.039: told apart alone, not as one of three pairs.
+    assert not _alike(np.array([before, after]))[0, 1]
+    assert _alike(np.array([before, after, before]))[0, 1]
 
 
 def test_benjamini_and_hochberg_1995_reject_four_and_holm_and_bonferroni_three():

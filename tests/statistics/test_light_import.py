@@ -19,7 +19,11 @@ names = ("timm", "he", "he+pa")
 rows = [("d", "a", "r", t, s, "ok", .9 + s / 100, 1000) for t in names for s in range(4)]
 names = ["dataset", "architecture", "recipe", "treatment", "seed", "status", "accuracy", "n_test"]
 table = pd.DataFrame(rows, columns=names)
+table["epochs_to_target"], table["measures"] = 3, [{"strength": i} for i in range(len(table))]
+table["epoch1_accuracy"], table["n_validation"] = table["accuracy"], 1000
 statistics.analyse(table, "timm").to_dict()
+statistics.early_training(table, "timm").to_dict()
+statistics.associations(table)
 statistics.contrast_families(table)
 statistics.plan_from_pilot(table, "he", "timm")
 """

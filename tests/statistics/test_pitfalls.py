@@ -65,6 +65,19 @@ def test_infrastructure_is_never_held_against_a_treatment(as_table, arm_rows):
     assert (row.n_pairs, row.n_diverged_pairs, row.n_missing) == (3, 0, 3)
 
 
+def test_who_diverges_more_is_said_of_that_arm_alone_and_stands_in_its_verdict(as_table, arm_rows):
+    whole = [0.900, 0.905, 0.910, 0.908, 0.903, 0.907] * 2
+    torn = ["diverged"] * 6 + [0.950, 0.956, 0.958, 0.953, 0.951, 0.957]
+    table = as_table(arm_rows("timm", whole), arm_rows("pa", torn))
+    found, back = analyse(table, "timm"), analyse(table, "pa")
+    assert [found.failures[1].p, back.failures[1].p] == pytest.approx([2 / 2**6] * 2)
+    assert (found.failures[1].diverges_more, back.failures[1].diverges_more) == (True, False)
+    assert found.ranking[0].verdict == "better where it trains"
+    assert back.ranking[0].verdict == "worse"
+    reverse = as_table(arm_rows("timm", torn), arm_rows("pa", [x + 0.08 for x in whole]))
+    assert analyse(reverse, "timm").ranking[0].verdict == "better"
+
+
 def test_a_perfect_accuracy_counts_as_half_an_image(as_table, arm_rows):
     row = only_comparison(as_table, arm_rows, [0.99] * 3, [1.0] * 3, n_test=100)
     assert row.log_mean == pytest.approx(np.log(0.5), abs=1e-12)
