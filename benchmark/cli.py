@@ -252,17 +252,42 @@ def board(
         bool,
         typer.Option("--check", help="Only see that each board is what its records give."),
     ] = False,
+    diff: Annotated[
+        bool,
+        typer.Option("--diff", help="Only say, in markdown, what changed from OLD to NEW."),
+    ] = False,
+    name: Annotated[
+        str | None, typer.Option(help="The board's name. [default: its grid's]")
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="What all are compared with. [default: the grid's]")
+    ] = None,
+    family: Family = None,
 ) -> None:
     """Write the leaderboard of one or more results folders.
 
-    A board is a function of its records alone: --check builds it anew and fails, with exit code
-    1, on a byte's difference.
-    """
-    from benchmark.commands import reading
+    \b
+      initbench board results/mine --out leaderboard/mine   publish it
+      initbench board --check leaderboard                   see that nobody edited it
+      initbench board --diff leaderboard/mine results/mine  what would change
 
+    A board is a function of its records alone: --check builds it anew and fails, with exit code
+    1, on a byte's difference. A folder called leaderboard keeps an index of its boards.
+    """
+    from benchmark.commands import boards
+
+    settings: dict[str, Any] = {"name": name, "baseline": baseline, "family": family}
+    if check or diff:
+        given = {"out": out, **settings, **({"diff": diff} if check else {})}
+        for option, value in given.items():
+            if value:
+                raise UsageError(f"--{option} does not go with {'--check' if check else '--diff'}")
     if check:
-        raise typer.Exit(reading.check_boards(sources))
-    reading.board(sources, out)
+        raise typer.Exit(boards.check_boards(sources))
+    if diff:
+        boards.show_diff(sources)
+    else:
+        boards.board(sources, out, **settings)
 
 
 @app.command()
@@ -306,6 +331,39 @@ def compare(
         common=common,
         as_json=as_json,
     )
+
+
+@app.command()
+def cite(
+    folder: Annotated[str, typer.Argument(metavar="BOARD", help="A board or a results folder.")],
+    treatment: Annotated[
+        str | None, typer.Argument(metavar="A", help="What is cited. [default: the first]")
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Argument(metavar="B", help="Against what. [default: the baseline]")
+    ] = None,
+) -> None:
+    """Print a claim that can be traced: sentence, table rows, BibTeX and hash of the evidence."""
+    from benchmark.commands import citing
+
+    citing.cite(folder, treatment, reference)
+
+
+@app.command()
+def export(
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="A results folder or a board.")],
+    form: Annotated[
+        Literal["csv", "parquet", "latex"],
+        typer.Option("--format", help="The trials as CSV or Parquet, the ranking as LaTeX."),
+    ] = "csv",
+    out: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Where to. [default: standard output]")
+    ] = None,
+) -> None:
+    """Print every trial as a table for other programs, or the ranking as one for LaTeX."""
+    from benchmark.commands import boards
+
+    boards.export(folder, form, out)
 
 
 @app.command()

@@ -1,9 +1,9 @@
-"""`initbench status` and `initbench board`: what can be read from records, without torch."""
+"""`initbench status`: how far a grid is, from its records, without torch."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -64,33 +64,3 @@ def _show_cells(manifest: Mapping[str, Any], found: Mapping[str, Record], consol
         name = f"{cell['dataset']} / {cell['architecture']} / {cell['recipe']}"
         table.add_row(name, f"{done[index]}/{totals[index]}")
     console.print(table, highlight=False)
-
-
-def board(sources: Sequence[str], out: str | None) -> None:
-    """Write the board of the sources and print its ranking."""
-    show_board(sources, out or sources[0], Console())
-
-
-def check_boards(folders: Sequence[str]) -> int:
-    """Print which files of which boards are not what their records give; return 1 if any."""
-    from benchmark.publishing import check
-
-    console = Console()
-    differing = {folder: check(folder) for folder in folders}
-    for folder, files in differing.items():
-        verdict = f"differs in {', '.join(files)}" if files else "is what its records give"
-        console.print(f"{folder} {verdict}", highlight=False, markup=False)
-    return FAILED if any(differing.values()) else 0
-
-
-def show_board(sources: Sequence[str], out: str, console: Console) -> None:
-    """Write the board of the sources and print its ranking and where it lies."""
-    from benchmark.publishing import publish, terminal_ranking
-
-    written = publish(sources, out)
-    console.print(terminal_ranking(written.findings), highlight=False)
-    console.print(
-        f"\nLeaderboard: {out}/README.md; every run: {out}/trials.csv",
-        highlight=False,
-        soft_wrap=True,
-    )

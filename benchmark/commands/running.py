@@ -218,7 +218,7 @@ def _train(
 
 
 def _report(folder: str, summary: Summary, console: Console) -> int:
-    from benchmark.commands.reading import show_board
+    from benchmark.commands.boards import show_board
 
     show_board([folder], folder, console)
     if summary.failed:

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from benchmark.document import write_yaml
@@ -26,6 +27,7 @@ TRIAL_COLUMNS = (
     *("status", "accuracy", "n_test", "epoch1_accuracy", "seconds", "trial"),
 )
 _COMPRESSION = 6
+_LINES_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
@@ -71,42 +73,54 @@ def publish(
     return Board(out, findings, tuple(sorted(files)))
 
 
-def check(folder: str) -> list[str]:
-    """Return the files of a board that differ from what its own records give, sorted.
+def read(folder: str) -> Findings:
+    """Return what the records of a board say."""
+    return find(gather([folder]))
+
+
+def differing(folder: str, findings: Findings) -> list[str]:
+    """Return the files of a board that differ from what it is by its own `findings`, sorted.
 
     A file too many or too few differs as well. Compressed records are compared by content.
     """
-    with_records = read_file(folder, RECORDS) is None
-    files = render(find(gather([folder])), with_records=with_records)
-    differing = [
+    files = render(findings, with_records=read_file(folder, RECORDS) is None)
+    unlike = [
         name for name, content in files.items() if not _same(name, content, read_file(folder, name))
     ]
-    return sorted([*differing, *_stale_plots(folder, files)])
+    return sorted([*unlike, *_stale_plots(folder, files)])
 
 
 def render(findings: Findings, *, with_records: bool = True) -> dict[str, bytes]:
     """Return a board's files by path; records, manifest and configs only if asked for."""
+    if not with_records:
+        return _pages(findings, RECORDS)
+    evidence = findings.evidence
+    # zlib works beside the interpreter, so the records cost no time of their own.
+    with ThreadPoolExecutor(1) as beside:
+        compressed = beside.submit(_compressed, evidence.frame["line"].tolist())
+        files = _pages(findings, COMPRESSED_RECORDS)
+        files[COMPRESSED_RECORDS] = compressed.result()
+    manifest = evidence.manifest
+    files[MANIFEST] = (json.dumps(manifest, separators=(",", ":")) + "\n").encode()
+    for index, config in enumerate(manifest["configs"], start=1):
+        file = "config.yaml" if index == 1 else f"config-{index}.yaml"
+        files[file] = write_yaml(config).encode()
+    return files
+
+
+def _pages(findings: Findings, records: str) -> dict[str, bytes]:
+    """What readers see, by path; `records` is the name of the file that has them."""
     evidence = findings.evidence
     curves = mean_curves(evidence)
     pictures, plots = draw_plots(findings, curves)
     sha = evidence_hash(evidence)
     texts = {
-        "README.md": render_readme(
-            findings, pictures, sha, COMPRESSED_RECORDS if with_records else RECORDS
-        ),
+        "README.md": render_readme(findings, pictures, sha, records),
         "index.html": render_page(findings, curves, pictures, sha),
         TRIALS: trials_csv(evidence),
         **plots,
     }
-    files = {path: text.encode() for path, text in texts.items()}
-    if with_records:
-        manifest = evidence.manifest
-        files[COMPRESSED_RECORDS] = _compressed(evidence)
-        files[MANIFEST] = (json.dumps(manifest, separators=(",", ":")) + "\n").encode()
-        for index, config in enumerate(manifest["configs"], start=1):
-            file = "config.yaml" if index == 1 else f"config-{index}.yaml"
-            files[file] = write_yaml(config).encode()
-    return files
+    return {path: text.encode() for path, text in texts.items()}
 
 
 def trials_csv(evidence: Evidence) -> str:
@@ -120,15 +134,17 @@ def trials_csv(evidence: Evidence) -> str:
 def evidence_hash(evidence: Evidence) -> str:
     """Return the SHA-256 of the records, each on a line, sorted."""
     digest = hashlib.sha256()
-    for line in sorted(evidence.frame["line"]):
+    for line in sorted(evidence.frame["line"].tolist()):
         digest.update(line + b"\n")
     return digest.hexdigest()
 
 
-def _compressed(evidence: Evidence) -> bytes:
+def _compressed(lines: Sequence[bytes]) -> bytes:
     file = io.BytesIO()
     with gzip.GzipFile("", "wb", _COMPRESSION, file, mtime=0) as compressed:
-        compressed.write(b"".join(line + b"\n" for line in evidence.frame["line"]))
+        for start in range(0, len(lines), _LINES_AT_ONCE):
+            part = lines[start : start + _LINES_AT_ONCE]
+            compressed.write(b"".join(line + b"\n" for line in part))
     return file.getvalue()
 
 

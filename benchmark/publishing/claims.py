@@ -178,7 +178,7 @@ def _pa_contrasts(findings: Findings, name: str) -> list[Contrast]:
 
 def _pa_rows(findings: Findings) -> pd.DataFrame:
     frame = findings.evidence.frame
-    return frame[[_is_pa(rewiring) for rewiring in frame["rewiring"]]]
+    return frame[frame["rewiring"].isin(list(filter(_is_pa, frame["rewiring"].unique())))]
 
 
 def _is_pa(rewiring: str) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from benchmark.publishing.evidence import CELL, Evidence
+from benchmark.publishing.evidence import Evidence
 
 Floats = NDArray[np.float64]
 
@@ -31,13 +31,10 @@ class MeanCurves:
 
 def mean_curves(evidence: Evidence) -> MeanCurves:
     """Average the validation curves over seeds."""
-    cells = {cell: index for index, cell in enumerate(evidence.cells)}
-    treatments = {name: index for index, name in enumerate(evidence.treatments)}
-    frame = evidence.frame
-    keys = zip(*(frame[column] for column in CELL), strict=True)
-    codes = np.array([cells[key] for key in keys], dtype=np.int64) * len(treatments)
-    codes += np.array([treatments[name] for name in frame["treatment"]], dtype=np.int64)
-    use = (frame["status"] == "ok").to_numpy()
+    cells, treatments = evidence.cells, evidence.treatments
+    at_cell, at_treatment, _ = evidence.places
+    codes = at_cell * len(treatments) + at_treatment
+    use = (evidence.frame["status"] == "ok").to_numpy()
     codes, values = codes[use], evidence.curves[use].astype(np.float64)
     shape = (len(cells) * len(treatments), values.shape[1])
     known = ~np.isnan(values)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,6 +54,17 @@ class Evidence:
     def treatments(self) -> list[str]:
         """The declared treatments, the baseline first, then by name."""
         return [str(treatment["treatment"]) for treatment in self.manifest["treatments"]]
+
+    @cached_property
+    def places(self) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+        """Where each row stands among the cells, the treatments and the manifest's seeds."""
+        # Column by column as lists: one by one, pandas takes its time over strings.
+        names = (self.frame[column].tolist() for column in CELL)
+        return (
+            _places(zip(*names, strict=True), self.cells),
+            _places(self.frame["treatment"].tolist(), self.treatments),
+            _places(self.frame["seed"].tolist(), self.manifest["seeds"]),
+        )
 
     @property
     def baseline(self) -> str:
@@ -111,7 +123,7 @@ def gather(
     manifest = merge_manifests(manifests, list(sources), given)
     merged = records[0] if len(records) == 1 else _merge_records(records, list(sources))
     frame = make_frame(row for row, _ in merged.values())
-    frame["line"] = [merged[trial][1] for trial in frame["trial"]]
+    frame["line"] = [merged[trial][1] for trial in frame["trial"].tolist()]
     curves = _matrix([curves.get(CURVE) or () for curves in frame["curves"]])
     return Evidence(manifest, frame.drop(columns="curves"), curves)
 
@@ -147,6 +159,11 @@ def _merge_records(
                 continue
             merged[trial], origin[trial] = (row, line), source
     return merged
+
+
+def _places(values: Iterable[Any], known: Iterable[Any]) -> NDArray[np.intp]:
+    place = {value: index for index, value in enumerate(known)}
+    return np.array([place[value] for value in values], dtype=np.intp)
 
 
 def _matrix(curves: Collection[Sequence[float | None]]) -> NDArray[np.float32]:

@@ -8,9 +8,9 @@ from typing import Literal, get_args
 
 from benchmark.errors import UsageError, unknown_name
 from benchmark.publishing.board import TRIAL_COLUMNS, trials_csv
-from benchmark.publishing.cite import latex
 from benchmark.publishing.evidence import Evidence, gather
 from benchmark.publishing.findings import find
+from benchmark.publishing.latex import latex
 from benchmark.publishing.ranking_tables import ranking_rows
 
 Format = Literal["csv", "parquet", "latex"]
@@ -63,7 +63,7 @@ def _latex(evidence: Evidence) -> str:
     rows = [
         (
             row.rank,
-            row.treatment,
+            f"{row.treatment} {row.marks}".strip(),
             row.change,
             row.interval,
             row.p_family,

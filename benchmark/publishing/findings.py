@@ -10,6 +10,7 @@ import numpy as np
 from benchmark.errors import UsageError
 from benchmark.publishing.evidence import CELL, Evidence
 from benchmark.publishing.manifests import Cell, contrast_sizes
+from benchmark.publishing.marks import Mark, marks_of
 from benchmark.statistics import TableError, analyse, arrange
 from benchmark.statistics.association import Association, associate
 from benchmark.statistics.contrasts import ContrastFamily, contrast_families
@@ -65,6 +66,10 @@ class Findings:
         """The races to the target against the baseline, by treatment."""
         rows = (self.early.epochs if self.early else None) or ()
         return {row.treatment: row for row in rows}
+
+    def marks(self) -> dict[str, tuple[Mark, ...]]:
+        """What the methods do besides filling weights, by treatment."""
+        return marks_of(self.evidence.manifest)
 
     def contrast_family(self, name: str) -> ContrastFamily | None:
         """The contrast family of that name, if the treatments allow it."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import quote
 
-from benchmark.errors import StoreError
-from benchmark.publishing.board import check
-from benchmark.publishing.evidence import gather
-from benchmark.publishing.findings import Findings, find
+from benchmark.errors import StoreError, UsageError
+from benchmark.publishing.board import differing, read
+from benchmark.publishing.findings import Findings
+from benchmark.publishing.marks import letters
 from benchmark.publishing.run_tables import total_seconds
 from benchmark.publishing.summary import scope, status_counts
 from benchmark.publishing.tables import table
@@ -25,6 +26,29 @@ from benchmark.results.frame import read_file
 from benchmark.results.lines import MANIFEST
 
 INDEX = "README.md"
+LEADERBOARD = "leaderboard"
+"""A folder of this name keeps an index of its boards."""
+
+_HEAD = (
+    "# Boards\n\n"
+    "Each compares initializers and rewirings with its baseline, paired by seed; the change is that"
+    " of the test error over all cells of the board, below 0 is better. A board's folder has its"
+    " records: `initbench board --check` builds every page from them and compares the bytes.\n\n"
+)
+
+
+def keeps_index(folder: str) -> bool:
+    """Whether a folder has an index of boards or, as it is called `leaderboard`, gets one.
+
+    A README.md that somebody else wrote is none, and stays as it is.
+    """
+    import fsspec
+
+    found = read_file(folder, INDEX)
+    if found is not None:
+        return found.startswith(_HEAD.encode())
+    path = str(fsspec.core.url_to_fs(folder)[1])
+    return path.rstrip("/").rpartition("/")[2] == LEADERBOARD
 
 
 def boards_in(folder: str) -> list[str]:
@@ -33,31 +57,47 @@ def boards_in(folder: str) -> list[str]:
 
     filesystem, path = fsspec.core.url_to_fs(folder)
     if not filesystem.isdir(path):
-        raise StoreError(f"{folder} is no folder; name one with boards in it")
+        raise StoreError(f"{folder} is no folder; name a board, or a folder of boards")
     entries = [str(each).rstrip("/") for each in filesystem.ls(path, detail=False)]
     return sorted(
         each.rpartition("/")[2] for each in entries if filesystem.exists(f"{each}/{MANIFEST}")
     )
 
 
-def write_index(folder: str) -> str:
-    """Write README.md of a folder of boards and return its text: a function of the boards alone."""
+def write_index(folder: str) -> None:
+    """Write README.md of a folder of boards: a function of the boards alone."""
     import fsspec
 
-    text = index(folder)
+    text = index(_read_all(folder))
     filesystem, path = fsspec.core.url_to_fs(folder)
     try:
         filesystem.pipe_file(f"{path.rstrip('/')}/{INDEX}", text.encode())
     except OSError as error:
         raise StoreError(f"cannot write {folder}/{INDEX}: {error.strerror or error}") from error
-    return text
 
 
-def index(folder: str) -> str:
+def check_all(folder: str) -> dict[str, list[str]]:
+    """Return, by board, the files that differ from what the records give.
+
+    `folder` is a board, or a folder of boards; its index, where it keeps one, is checked too, under
+    the folder's own name. Raises UsageError where there is no board.
+    """
+    if read_file(folder, MANIFEST) is not None:
+        return {folder: differing(folder, read(folder))}
+    boards = _read_all(folder)
+    if not boards:
+        raise UsageError(f"{folder} is no board and has none in it")
+    root = folder.rstrip("/")
+    found = {f"{root}/{name}": differing(f"{root}/{name}", each) for name, each in boards.items()}
+    if keeps_index(folder):
+        same = read_file(folder, INDEX) == index(boards).encode()
+        found[folder] = [] if same else [INDEX]
+    return found
+
+
+def index(boards: dict[str, Findings]) -> str:
     """Return what README.md of a folder of boards says: cover, winner, size, date and version."""
-    rows = [
-        _row(name, find(gather([f"{folder.rstrip('/')}/{name}"]))) for name in boards_in(folder)
-    ]
+    rows = [_row(name, findings) for name, findings in sorted(boards.items())]
     headers = (
         "Board",
         "Covers",
@@ -71,68 +111,54 @@ def index(folder: str) -> str:
         "initbench, protocol",
     )
     body = table(headers, rows, "llllllrrll") if rows else "There is none yet."
-    return (
-        "# Boards\n\n"
-        "Each compares initializers and rewirings with its baseline, paired by seed; the change is"
-        " that of the test error over all cells of the board, below 0 is better. A board's folder"
-        " has its records: `initbench board --check` builds every page from them and compares the"
-        " bytes.\n\n"
-        f"{body}\n"
-    )
+    return f"{_HEAD}{body}\n"
 
 
-def check_all(folder: str) -> list[str]:
-    """Return the files that differ from what the records give: of a board, or of all in a folder.
-
-    The index is checked where the folder has one.
-    """
-    if read_file(folder, MANIFEST) is not None:
-        return check(folder)
+def _read_all(folder: str) -> dict[str, Findings]:
     root = folder.rstrip("/")
-    names = boards_in(folder)
-    differing = [f"{name}/{file}" for name in names for file in check(f"{root}/{name}")]
-    found = read_file(folder, INDEX)
-    if found is not None and found != index(folder).encode():
-        differing.append(INDEX)
-    return differing
+    return {name: read(f"{root}/{name}") for name in boards_in(folder)}
 
 
 def _row(name: str, findings: Findings) -> tuple[str, ...]:
     evidence, analysis = findings.evidence, findings.analysis
-    cells = evidence.cells
-    covers = ", ".join(
-        [
-            counted(len(evidence.treatments), "treatment"),
-            counted(len({cell[0] for cell in cells}), "data set"),
-            counted(len({cell[1] for cell in cells}), "architecture"),
-            counted(len(evidence.manifest["seeds"]), "seed"),
-        ]
-    )
     first = [row for row in (analysis.ranking if analysis else ()) if row.rank == 1]
     best = (NOTHING, NOTHING, NOTHING)
     if first:
-        row = first[0]
+        row, marks = first[0], findings.marks()
         inside = change_interval(row.low_percent, row.high_percent)
         best = (
-            listed(md(each.treatment) for each in first),
+            listed(
+                f"{md(each.treatment)} {letters(marks.get(each.treatment, ()))}".strip()
+                for each in first
+            ),
             f"{change(row.change_percent)} {inside} {scope(row)}",
             row.verdict,
         )
-    versions = sorted(
-        {
-            str(each["versions"].get("initbench"))
-            for each, _ in evidence.provenances()
-            if isinstance(each.get("versions"), dict) and each["versions"].get("initbench")
-        }
-    )
-    declared = len(evidence.manifest["trials"])
     return (
         f"[{md(evidence.manifest['name'])}]({quote(name)}/README.md)",
-        covers,
+        _covers(evidence.cells, evidence.manifest),
         md(evidence.baseline),
         *best,
-        share(status_counts(findings).get("ok", 0), declared),
+        share(status_counts(findings).get("ok", 0), len(evidence.manifest["trials"])),
         hours(total_seconds(findings)),
         evidence.date or NOTHING,
-        f"{listed(map(md, versions)) or NOTHING}, {evidence.manifest['protocol']}",
+        f"{listed(map(md, _versions(findings))) or NOTHING}, {evidence.manifest['protocol']}",
     )
+
+
+def _covers(cells: list[tuple[str, str, str]], manifest: dict[str, Any]) -> str:
+    return ", ".join(
+        [
+            counted(len(manifest["treatments"]), "treatment"),
+            counted(len({cell[0] for cell in cells}), "data set"),
+            counted(len({cell[1] for cell in cells}), "architecture"),
+            counted(len(manifest["seeds"]), "seed"),
+        ]
+    )
+
+
+def _versions(findings: Findings) -> list[str]:
+    """The versions of initbench that the records were made with."""
+    found = (each.get("versions") for each, _ in findings.evidence.provenances())
+    known = (each.get("initbench") for each in found if isinstance(each, dict))
+    return sorted({str(version) for version in known if version})

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmark.errors import StoreError, UsageError, unknown_name
+from benchmark.publishing.marks import FLAGS
 from benchmark.statistics.contrasts import FAMILIES, family_sizes
 from benchmark.trial import PROTOCOL
 
@@ -100,7 +101,10 @@ def merge_manifests(
                     f" {sources[0]}: give one of the recipes another name"
                 )
         for treatment in manifest["treatments"]:
-            treatments.setdefault(str(treatment["treatment"]), treatment)
+            name = str(treatment["treatment"])
+            known = treatments.setdefault(name, treatment)
+            # Who says that a method gets help is believed.
+            treatments[name] = known | {flag: True for flag in FLAGS if treatment.get(flag)}
         trials |= declared_trials(manifest, source)
         own = manifest.get("configs", [manifest["config"]])
         configs += [each for each in map(_what_is_run, own) if each and each not in configs]

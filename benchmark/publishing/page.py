@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 
 from benchmark.publishing import summary
@@ -11,12 +12,13 @@ from benchmark.publishing.claims import claims
 from benchmark.publishing.contrast_tables import contrast_tables
 from benchmark.publishing.curves import MeanCurves
 from benchmark.publishing.findings import Findings
+from benchmark.publishing.marks import legend, marks_used
 from benchmark.publishing.page_data import page_data, to_json
 from benchmark.publishing.pictures import Pictures
 from benchmark.publishing.ranking_tables import ranking_rows, unranked_rows
 from benchmark.publishing.run_tables import total_seconds
 from benchmark.publishing.templating import template
-from benchmark.publishing.text import NOTHING, counted, hours, percent, plain, signed
+from benchmark.publishing.text import NOTHING, counted, hours, percent, plain, share, signed
 from benchmark.statistics.contrasts import BALANCE_POOLED, NAMED, REWIRING_POOLED
 
 MOST_BYTES = 292_000
@@ -61,6 +63,8 @@ def render_page(findings: Findings, curves: MeanCurves, pictures: Pictures, sha:
         "bars": _bars(findings),
         "zero": _axis(findings)[2],
         "ok": _runs_ok(findings),
+        "marks": findings.marks(),
+        "legend": legend(marks_used(manifest)),
         "unranked": [row for row in unranked_rows(findings, plain) if row[0] not in ranked],
         "order": ranked_order(findings) if findings.analysis else [],
         "cells": evidence.cells,
@@ -116,13 +120,10 @@ def _bars(findings: Findings) -> dict[str, Bar]:
 def _runs_ok(findings: Findings) -> dict[str, str]:
     """k/n declared for every treatment."""
     evidence = findings.evidence
-    names = [str(each["treatment"]) for each in evidence.manifest["treatments"]]
-    declared = dict.fromkeys(names, 0)
-    for _, _, treatment, _ in evidence.manifest["trials"]:
-        declared[names[treatment]] += 1
+    declared = Counter(trial[2] for trial in evidence.manifest["trials"])
     frame = evidence.frame
-    ok = frame.loc[frame["status"] == "ok", "treatment"].value_counts()
-    return {name: f"{int(ok.get(name, 0)):,}/{n:,}" for name, n in declared.items()}
+    ok = Counter(frame.loc[frame["status"] == "ok", "treatment"].tolist())
+    return {name: share(ok[name], declared[at]) for at, name in enumerate(evidence.treatments)}
 
 
 def _limit(findings: Findings) -> float:

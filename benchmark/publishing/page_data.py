@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from benchmark.publishing.curves import MeanCurves
-from benchmark.publishing.evidence import CELL
 from benchmark.publishing.findings import Findings
 from benchmark.publishing.pairs import EveryPair, every_pair
 from benchmark.publishing.summary import VERDICTS
@@ -146,10 +145,12 @@ def _runs(findings: Findings) -> dict[str, Any]:
     evidence = findings.evidence
     seeds = evidence.manifest["seeds"]
     frame = evidence.frame
-    codes = np.array([STATUSES.index(status) for status in frame["status"]], dtype=np.int64)
+    codes = np.array(
+        [STATUSES.index(status) for status in frame["status"].tolist()], dtype=np.int64
+    )
     accuracy = np.round(np.nan_to_num(frame["accuracy"].to_numpy()) / POINT).astype(np.int64)
     table = np.zeros(_shape(findings, len(seeds)), dtype=np.int64)
-    table[_places(findings)] = np.where(codes == 0, 8 + accuracy, codes)
+    table[findings.evidence.places] = np.where(codes == 0, 8 + accuracy, codes)
     return {"seeds": seeds, "runs": pack(table, 3)}
 
 
@@ -161,11 +162,12 @@ def _trials(findings: Findings, room: int) -> dict[str, Any]:
     frame = findings.evidence.frame
     cells, treatments, seeds = _shape(findings, len(findings.evidence.manifest["seeds"]))
     kept = min(seeds, room // max(cells * treatments * 2 * _HALF_ID, 1))
-    if not kept or not all(map(_ID.fullmatch, frame["trial"])):
+    names = frame["trial"].tolist()
+    if not kept or not all(map(_ID.fullmatch, names)):
         return {}
     table = np.zeros((cells, treatments, seeds, 2), dtype=np.int64)
-    halves = [(int(each[:8], 16), int(each[8:], 16)) for each in frame["trial"]]
-    table[_places(findings)] = np.array(halves, dtype=np.int64).reshape(-1, 2)
+    halves = [(int(each[:8], 16), int(each[8:], 16)) for each in names]
+    table[findings.evidence.places] = np.array(halves, dtype=np.int64).reshape(-1, 2)
     return {"named_seeds": kept, "trials": pack(table[:, :, :kept], _HALF_ID)}
 
 
@@ -191,20 +193,3 @@ def _whole(values: np.ndarray) -> np.ndarray:
 
 def _shape(findings: Findings, seeds: int) -> tuple[int, int, int]:
     return len(findings.evidence.cells), len(findings.evidence.treatments), seeds
-
-
-def _places(findings: Findings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where each row of the frame stands in a table [cell, treatment, seed]."""
-    evidence = findings.evidence
-    frame = evidence.frame
-
-    def codes(values: Iterable[Any], known: Iterable[Any]) -> np.ndarray:
-        place = {value: index for index, value in enumerate(known)}
-        return np.array([place[value] for value in values], dtype=np.intp)
-
-    cells = zip(*(frame[column] for column in CELL), strict=True)
-    return (
-        codes(cells, evidence.cells),
-        codes(frame["treatment"], evidence.treatments),
-        codes(frame["seed"], evidence.manifest["seeds"]),
-    )

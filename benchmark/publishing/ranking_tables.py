@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from benchmark.publishing.findings import Findings
+from benchmark.publishing.marks import legend, letters, marks_used
 from benchmark.publishing.tables import table
 from benchmark.publishing.text import (
     NOTHING,
@@ -25,12 +26,6 @@ from benchmark.publishing.text import (
 from benchmark.statistics.results import Headline, Unranked
 
 _STATES = {"absent": "no run in", "too_few": "fewer than 3 pairs in"}
-_FLAGS = {
-    "needs_data": "look at training images",
-    "needs_labels": "look at labels",
-    "changes_architecture": "change the architecture",
-    "changes_learning_rate": "change learning rates",
-}
 
 
 @dataclass(frozen=True)
@@ -39,6 +34,7 @@ class RankingRow:
 
     rank: str
     treatment: str
+    marks: str
     change: str
     interval: str
     p_family: str
@@ -57,7 +53,7 @@ def ranking_rows(findings: Findings) -> list[RankingRow]:
         return []
     failures, races, costs = findings.failures(), findings.races(), initialization_ms(findings)
     ties = Counter(row.rank for row in analysis.ranking)
-    pairs = _pairs(findings)
+    pairs, marks = _pairs(findings), findings.marks()
 
     def common(treatment: str) -> dict[str, str]:
         k_of_n = failures[treatment]
@@ -65,6 +61,7 @@ def ranking_rows(findings: Findings) -> list[RankingRow]:
         ratio = race.overall.median_ratio if race else None
         return {
             "treatment": treatment,
+            "marks": letters(marks.get(treatment, ())),
             "failures": share(k_of_n.k, k_of_n.n),
             "epochs": NOTHING if ratio is None else f"×{number(ratio)}",
             "milliseconds": significant(costs.get(treatment)),
@@ -97,11 +94,12 @@ def ranking_rows(findings: Findings) -> list[RankingRow]:
 
 
 def ranking_table(findings: Findings) -> str:
-    """Return the ranking in markdown, eleven columns."""
+    """Return the ranking in markdown: eleven columns, and one of marks if a treatment has any."""
     baseline = md(findings.evidence.baseline)
     headers = (
         "Rank",
         "Treatment",
+        *(("Marks",) if marks_used(findings.evidence.manifest) else ()),
         f"Test error against {baseline}, %",
         "95 % interval",
         "p, family-wise",
@@ -116,6 +114,7 @@ def ranking_table(findings: Findings) -> str:
         (
             row.rank,
             md(row.treatment),
+            *((row.marks,) if "Marks" in headers else ()),
             row.change,
             row.interval,
             row.p_family,
@@ -128,12 +127,16 @@ def ranking_table(findings: Findings) -> str:
         )
         for row in ranking_rows(findings)
     ]
-    return table(headers, rows, "rlrrrlrrrrr")
+    return table(headers, rows, f"rl{'l' * (len(headers) - 11)}rrrlrrrrr")
 
 
 def unranked_table(findings: Findings) -> str:
     """Return the treatments without a rank in markdown, with reasons; empty if there are none."""
-    rows = [(md(name), reason) for name, reason in unranked_rows(findings)]
+    marks = findings.marks()
+    rows = [
+        (f"{md(name)} {letters(marks.get(name, ()))}".strip(), reason)
+        for name, reason in unranked_rows(findings)
+    ]
     return table(("Unranked", "Because"), rows, "ll") if rows else ""
 
 
@@ -170,14 +173,10 @@ def ranking_notes(findings: Findings) -> list[str]:
             f"In {listed(names)} the baseline errs on fewer than 10 test images, so one image is"
             " a large relative change."
         )
-    for flag, what in _FLAGS.items():
-        names = [
-            md(each["treatment"])
-            for each in findings.evidence.manifest["treatments"]
-            if each.get(flag)
-        ]
-        if names:
-            notes.append(f"These {what}: {listed(names, most=40)}.")
+    if used := marks_used(findings.evidence.manifest):
+        notes.append(
+            f"Marks: {legend(used)}. A marked treatment gets help that the others do without."
+        )
     return notes
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from typing import Any
 
 from benchmark.publishing import (
@@ -72,16 +73,13 @@ def render_readme(findings: Findings, pictures: Pictures, evidence_hash: str, re
 def progress_table(findings: Findings) -> str:
     """Return how many of each treatment's trials have which status, in markdown."""
     evidence = findings.evidence
-    names = [str(each["treatment"]) for each in evidence.manifest["treatments"]]
-    declared = [names[trial[2]] for trial in evidence.manifest["trials"]]
+    declared = Counter(trial[2] for trial in evidence.manifest["trials"])
     frame = evidence.frame
+    records = Counter(frame["treatment"].tolist())
+    ok = Counter(frame.loc[frame["status"] == "ok", "treatment"].tolist())
     rows = [
-        (
-            md(name),
-            share(int(((frame["treatment"] == name) & (frame["status"] == "ok")).sum()), n),
-            str(int((frame["treatment"] == name).sum())),
-        )
-        for name, n in ((name, declared.count(name)) for name in names)
+        (md(name), share(ok[name], declared[at]), str(records[name]))
+        for at, name in enumerate(evidence.treatments)
     ]
     return table(("Treatment", "Runs ok, k/n declared", "Records"), rows, "lrr")
 

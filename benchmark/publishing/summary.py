@@ -93,7 +93,7 @@ def _found(findings: Findings, escape: Escape) -> str:
         return f"Nothing is ranked yet: that takes three pairs with {baseline} in every cell."
     first = [row for row in ranking if row.rank == 1]
     best = first[0]
-    names = listed(escape(plain(row.treatment)) for row in first)
+    names = listed(escape(plain(_described(findings, row.treatment))) for row in first)
     counts = listed([f"{n} {verdict}" for verdict, n in verdict_counts(findings)], most=9)
     by = f"{more_or_less(best.change_percent)} than {baseline}"
     inside = f"95 % interval {change_interval(best.low_percent, best.high_percent)} %"
@@ -106,6 +106,12 @@ def _found(findings: Findings, escape: Escape) -> str:
             f" comes {names} with {by}, {inside}"
         )
     return f"{found}; verdicts of {counted(len(ranking), 'ranked treatment')}: {counts}."
+
+
+def _described(findings: Findings, treatment: str) -> str:
+    """A treatment with what its method does besides filling weights."""
+    marks = findings.marks()[treatment]
+    return treatment + (f" ({listed(mark.meaning for mark in marks)})" if marks else "")
 
 
 def _how_sure(findings: Findings) -> str:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from benchmark.publishing import summary
 from benchmark.publishing.findings import Findings
+from benchmark.publishing.marks import labelled, legend, marks_used
 from benchmark.publishing.ranking_tables import ranking_rows, unranked_rows
-from benchmark.publishing.text import plain, shortened
+from benchmark.publishing.text import plain
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -21,6 +22,7 @@ def terminal_ranking(findings: Findings) -> Group:
     from rich.table import Table
     from rich.text import Text
 
+    marks = findings.marks()
     parts: list[Text | Table] = [Text(" ".join(summary.sentences(findings, plain)))]
     if findings.analysis is not None:
         table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
@@ -33,7 +35,7 @@ def terminal_ranking(findings: Findings) -> Group:
         for row in ranking_rows(findings):
             texts = (
                 row.rank,
-                shortened(row.treatment, _NAME),
+                labelled(row.treatment, marks.get(row.treatment, ()), _NAME),
                 row.change,
                 row.interval,
                 row.failures,
@@ -42,7 +44,9 @@ def terminal_ranking(findings: Findings) -> Group:
             table.add_row(*map(Text, texts))
         parts += [Text(), table]
     parts += [
-        Text(f"unranked: {shortened(name, _NAME)}: {reason}")
+        Text(f"unranked: {labelled(name, marks.get(name, ()), _NAME)}: {reason}")
         for name, reason in unranked_rows(findings, plain)
     ]
+    if used := marks_used(findings.evidence.manifest):
+        parts.append(Text(f"Marks: {legend(used)}."))
     return Group(*parts)

@@ -7,8 +7,10 @@ import gc
 import gzip
 import json
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
+from functools import cache
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import StoreError
@@ -41,6 +43,8 @@ COLUMNS = (*_NAMES, "seed", "status", *_FLOATS, "curves", "message", "provenance
 Row = tuple[Any, ...]
 """A record's values for COLUMNS."""
 
+_NUMERIC = frozenset((float, int, type(None)))
+_names_of = itemgetter(*_NAMES)
 _FIELDS = frozenset(field.name for field in fields(Record))
 _MANIFEST_KEYS = (
     *("schema", "protocol", "name", "baseline", "family", "margin", "target", "contrasts"),
@@ -125,10 +129,8 @@ def read_rows(
 
 def read_record(line: bytes) -> dict[str, Any]:
     """Return a line's record as a dictionary with all fields, as `Record.from_dict` checks it."""
-    from pydantic_core import from_json
-
     try:
-        values = from_json(line, cache_strings="keys")
+        values = _parser()(line, cache_strings="keys")
     except ValueError:
         # Reads what the strict and fast parser does not, such as half a surrogate pair.
         values = json.loads(line)
@@ -152,16 +154,20 @@ def row_of(values: Mapping[str, Any], curves: Collection[str] | None = None) -> 
         raise ValueError("curves, strength or seconds is no JSON object")
     if curves is not None:
         kept = {name: kept[name] for name in curves if name in kept}
-    phases = [_number(seconds, phase) for phase in _PHASES]
-    known = [value for value in phases if value is not None]
+    numbers = (
+        *map(values.get, _METRICS),
+        strength.get("before"),
+        strength.get("after"),
+        *map(seconds.get, _PHASES),
+    )
+    if not _NUMERIC.issuperset(map(type, numbers)):
+        raise ValueError(_no_number(numbers))
+    known = [value for value in numbers[-len(_PHASES) :] if value is not None]
     return (
-        *(str(values[name]) for name in _NAMES),
+        *map(str, _names_of(values)),
         values["seed"],
         values["status"],
-        *(_number(values, name) for name in _METRICS),
-        _number(strength, "before"),
-        _number(strength, "after"),
-        *phases,
+        *numbers,
         sum(known) if known else None,
         kept,
         str(values["message"]),
@@ -197,11 +203,20 @@ def read_file(folder: str, name: str) -> bytes | None:
     return locate(folder).read(name)
 
 
-def _number(values: Mapping[str, Any], name: str) -> float | None:
-    value = values.get(name)
-    if value is not None and type(value) not in (float, int):
-        raise ValueError(f"{name} is {value!r}")
-    return value
+@cache
+def _parser() -> Callable[..., Any]:
+    from pydantic_core import from_json
+
+    return from_json
+
+
+def _no_number(numbers: Sequence[Any]) -> str:
+    """Say which of the numbers of a row is none."""
+    return next(
+        f"{name} is {value!r}"
+        for name, value in zip(_FLOATS, numbers, strict=False)
+        if type(value) not in _NUMERIC
+    )
 
 
 _provenances: dict[str, dict[str, Any]] = {}

@@ -1,10 +1,12 @@
-"""Tidy tables on the disk."""
+"""Tidy tables on the disk, and a board."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from tests.publishing.conftest import board, results  # noqa: F401
 
 COLUMNS = ["dataset", "architecture", "recipe", "treatment", "seed", "status", "accuracy", "n_test"]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,9 @@ from tests.publishing.conftest import NASTY, NASTY_CELLS
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="needs playwright: pip install playwright"
+)
+axe_package = pytest.importorskip(
+    "axe_playwright_python", reason="needs axe-core: pip install axe-playwright-python"
 )
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -105,6 +108,32 @@ def test_columns_sort_both_ways_and_say_so(board: Board, visit: Any) -> None:
     values = [text for text in it.column("cells", 1) if text != "–"]
     numbers = [float(text.replace("−", "-").rstrip("*")) for text in values]
     assert numbers == sorted(numbers)
+
+
+def number_in(text: str) -> float | None:
+    """The first number in a cell's text, None where it has none; k/n as a share."""
+    found = re.findall(r"-?\d+(?:\.\d+)?", text.replace("−", "-").replace(",", ""))
+    if re.fullmatch(r"\d+/\d+", text):
+        return int(found[0]) / int(found[1])
+    return float(found[0]) if found else None
+
+
+@pytest.mark.parametrize("table", ["ranking", "cells"])
+def test_every_column_sorts_by_its_numbers(board: Board, visit: Any, table: str) -> None:
+    it = visit(board.folder)
+    headings = it.page.locator(f"table.{table} thead th")
+    names = [headings.nth(k).inner_text() for k in range(headings.count())]
+    numeric = [
+        k for k, name in enumerate(names) if not name.startswith(("Treat", "better", "Verd"))
+    ]
+    assert len(numeric) == (8 if table == "ranking" else 4)
+    for column in numeric:
+        headings.nth(column).locator("button").click()
+        numbers = [number_in(text) for text in it.column(table, column)]
+        known = [number for number in numbers if number is not None]
+        assert known == sorted(known), names[column]
+        # What has no number comes last.
+        assert numbers[len(known) :] == [None] * (len(numbers) - len(known))
 
 
 def test_the_script_shows_what_the_page_showed_without_it(board: Board, visit: Any) -> None:
@@ -196,6 +225,12 @@ def test_a_link_opens_the_view_it_was_copied_from(board: Board, visit: Any) -> N
     assert again.hash() == it.hash()
 
 
+def test_a_link_to_a_part_of_the_page_goes_there(board: Board, visit: Any) -> None:
+    it = visit(board.folder, "#rewiring")
+    assert it.hash() == "#rewiring"
+    it.page.wait_for_function("scrollY > 300")
+
+
 @pytest.mark.parametrize(
     "state", ["#base=nobody&sort=x&cell=%7B", "#cell=[1,2]", "#sort=ranking.99:up", "#ranking"]
 )
@@ -252,7 +287,7 @@ def test_axe_finds_no_serious_violation(
 ) -> None:
     cell = json.dumps([*CELL, "orthogonal+pa"])
     it = visit(board.folder, state_of(cell=cell) if opened else "", color_scheme=scheme)
-    it.page.evaluate(axe())
+    it.page.evaluate((Path(axe_package.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
     found = it.page.evaluate("axe.run(document)")
     serious = [
         (each["id"], [node["html"] for node in each["nodes"]][:3])
@@ -261,15 +296,3 @@ def test_axe_finds_no_serious_violation(
     ]
     assert serious == []
     assert len(found["passes"]) > 15
-
-
-def axe() -> str:
-    """Return axe-core's source, from npm's folder of global packages."""
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("needs npm and axe-core: npm install -g axe-core")
-    root = subprocess.run([npm, "root", "-g"], capture_output=True, text=True, check=True)
-    path = Path(root.stdout.strip()) / "axe-core" / "axe.min.js"
-    if not path.is_file():
-        pytest.skip("needs axe-core: npm install -g axe-core")
-    return path.read_text(encoding="utf-8")

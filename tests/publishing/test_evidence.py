@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 
 from benchmark.errors import StoreError, UsageError
-from benchmark.publishing import Board, check, publish
+from benchmark.publishing import Board, check_all, publish
 from benchmark.publishing.evidence import gather
 from benchmark.publishing.findings import find
 from benchmark.publishing.manifests import contrast_sizes, merge_manifests
 from benchmark.results.frame import load_manifest
+from benchmark.trial import PROTOCOL
 from tests.publishing.synthetic import CELLS, write_results
 
 SMALL: dict[str, Any] = {"cells": CELLS[:2], "seeds": range(3)}
@@ -41,7 +42,7 @@ def test_two_grids_make_one_board_whatever_their_order(tmp_path: Path) -> None:
     assert forth.missing == 0
     publish([str(one), str(two)], str(tmp_path / "board"), name="both", family=20)
     assert (tmp_path / "board" / "config-2.yaml").is_file()
-    assert check(str(tmp_path / "board")) == []
+    assert check_all(str(tmp_path / "board")) == {str(tmp_path / "board"): []}
     assert gather([str(tmp_path / "board")]).manifest["family"] == 20
 
 
@@ -86,7 +87,7 @@ def test_sizes_of_contrast_families_that_are_none_are_refused(
     [
         ({"baseline": "orthogonal"}, "--baseline"),
         ({"family": 7}, "--family"),
-        ({"protocol": 2}, "protocol"),
+        ({"protocol": PROTOCOL + 1}, "protocol"),
         ({"margin": 0.1}, "margin"),
     ],
 )
@@ -186,7 +187,7 @@ def test_a_board_of_a_table_says_what_its_folder_would(board: Board, tmp_path: P
     assert found.analysis.ranking == expected.analysis.ranking
     assert found.analysis.comparisons == expected.analysis.comparisons
     publish([str(table)], str(tmp_path / "board"), baseline="timm")
-    assert check(str(tmp_path / "board")) == []
+    assert check_all(str(tmp_path / "board")) == {str(tmp_path / "board"): []}
 
 
 def test_a_table_without_trials_or_parts_gets_them(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_plots_use_no_colour_that_the_dark_theme_forgets(board: Board) -> None:
         assert f'[style*="fill: {canvas.INK}"]{{fill:{canvas.THEME[canvas.INK]}!important}}' in text
 
 
-@pytest.mark.parametrize("draw", [lambda f: forest_plot(f.analysis), heat_map])
+@pytest.mark.parametrize("draw", [forest_plot, heat_map])
 def test_forty_names_stand_in_rows_of_their_own(many: Findings, draw) -> None:  # type: ignore[no-untyped-def]
     with canvas.settings():
         svg = draw(many)
@@ -107,7 +107,7 @@ def test_long_names_leave_room_for_the_plot(tmp_path: Path) -> None:
     treatments = ["timm", "a" * 300, "b_" * 90 + "+pa"]
     findings = find(gather([str(write_results(tmp_path, treatments, seeds=range(3)))]))
     with canvas.settings():
-        for svg in (forest_plot(findings.analysis), heat_map(findings)):  # type: ignore[arg-type]
+        for svg in (forest_plot(findings), heat_map(findings)):
             names = [
                 text for text, _ in texts_of(svg) if text.startswith(("a", "b_")) and "…" in text
             ]

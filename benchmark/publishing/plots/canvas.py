@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.publishing.text import shortened
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -51,6 +53,8 @@ _SETTINGS = {
     "font.family": "DejaVu Sans",
     "font.size": 10.0,
     "axes.titlesize": 10.0,
+    # Where it stands is told, so that it is not looked for among everything else in the axes.
+    "axes.titley": 1.0,
     "axes.labelsize": 10.0,
     "xtick.labelsize": 9.0,
     "ytick.labelsize": 9.0,
@@ -95,7 +99,8 @@ def settings() -> AbstractContextManager[None]:
     """Return the context in which figures are made: this module's look and nobody else's."""
     import matplotlib as mpl
 
-    values: dict[Any, Any] = {**mpl.rcParamsDefault, "backend": mpl.rcParams["backend"]}
+    # To set the backend, even to what it is, would import pyplot.
+    values: dict[Any, Any] = {k: v for k, v in mpl.rcParamsDefault.items() if k != "backend"}
     return mpl.rc_context(values | _SETTINGS)
 
 
@@ -155,12 +160,12 @@ def polylines(
     axes.update_datalim(points)
 
 
-def row_names(axes: Axes, names: Sequence[str]) -> None:
-    """Write the names of rows 0, 1, ... to the left of the axes, without ticks."""
+def row_names(axes: Axes, names: Sequence[str], gap: float = 0.06) -> None:
+    """Write the names of rows 0, 1, ... to the left of the axes, `gap` inches away."""
     axes.set_yticks([])
     for row, name in enumerate(names):
         axes.text(
-            -0.06 / (axes.get_position().width * WIDTH),
+            -gap / (axes.get_position().width * WIDTH),
             row,
             name,
             ha="right",
@@ -168,6 +173,15 @@ def row_names(axes: Axes, names: Sequence[str]) -> None:
             size=9,
             transform=axes.get_yaxis_transform(),
         )
+
+
+def fitted(name: str, inches: float) -> str:
+    """Return a name with as much of its middle left out as it takes to be no wider than that."""
+    most = len(name)
+    while most > 3 and text_width(name) > inches:
+        most = min(most - 1, int(most * inches / text_width(name)) + 1)
+        name = shortened(name, most)
+    return name
 
 
 @cache

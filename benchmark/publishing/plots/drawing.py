@@ -26,14 +26,15 @@ def draw_plots(findings: Findings, curves: MeanCurves) -> tuple[Pictures, dict[s
         return Picture(path, alt)
 
     with settings():
-        ranks, strength = rank_plot(findings), strength_plot(findings)
+        forest, ranks = forest_plot(findings), rank_plot(findings)
+        strength = strength_plot(findings)
         pictures = Pictures(
             forest=keep(
                 "forest",
-                forest_plot(findings.analysis),
+                forest,
                 "Forest plot: change of the test error of every treatment, with its interval",
             )
-            if findings.analysis.ranking
+            if forest
             else None,
             heatmap=keep(
                 "heatmap",

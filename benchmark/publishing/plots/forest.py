@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from benchmark.publishing.marks import labelled
 from benchmark.publishing.plots.canvas import (
     BLUE,
     GRID,
@@ -15,6 +16,7 @@ from benchmark.publishing.plots.canvas import (
     MUTED,
     ORANGE,
     PAPER,
+    fitted,
     new_figure,
     place,
     polylines,
@@ -27,7 +29,8 @@ from benchmark.publishing.text import MINUS, shortened
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from benchmark.statistics.results import Analysis, Headline
+    from benchmark.publishing.findings import Findings
+    from benchmark.statistics.results import Headline
 
 
 class _Style(NamedTuple):
@@ -42,15 +45,23 @@ _TICKS = (0, -10, 10, -20, 20, -50, 50, 100, -5, 5, -75, 200, 300, -2, 2, -1, 1)
 _FURTHEST = math.log(4)
 _LEAST = math.log(1.02)
 _ROW = 0.235
+_MOST_LEFT, _GAP = 3.6, 0.4
 
 
-def forest_plot(analysis: Analysis) -> str:
-    """Return the forest plot as SVG: the best treatment on top, the baseline as the line at 0."""
-    ranking = analysis.ranking
-    names = [shortened(row.treatment, 44) for row in ranking]
-    figure = new_figure(1.15 + _ROW * max(len(ranking), 1))
+def forest_plot(findings: Findings) -> str | None:
+    """Return the forest plot as SVG: the best treatment on top, the baseline as the line at 0.
+
+    None where nothing is ranked.
+    """
+    analysis = findings.analysis
+    if analysis is None or not analysis.ranking:
+        return None
+    ranking, marks = analysis.ranking, findings.marks()
+    labels = [labelled(row.treatment, marks.get(row.treatment, ()), 44) for row in ranking]
+    names = [fitted(label, _MOST_LEFT - _GAP) for label in labels]
+    figure = new_figure(1.1 + _ROW * len(ranking))
     axes = figure.add_subplot()
-    left = min(max((text_width(name) for name in names), default=0.5) + 0.35, 3.6)
+    left = max(map(text_width, names)) + _GAP
     place(axes, figure, left, 0.75, 0.25, 0.35)
     low = min([row.low for row in ranking] + [-_LEAST])
     high = max([row.high for row in ranking] + [_LEAST])
@@ -74,7 +85,8 @@ def forest_plot(analysis: Analysis) -> str:
             markerfacecolor=style.color if style.filled else PAPER,
             markersize=6,
         )
-    row_names(axes, names)
+    # Clear of the arrow heads on the edge.
+    row_names(axes, names, gap=0.12)
     axes.spines["left"].set_visible(False)
     _percent_ticks(axes, low - room, high + room, 8.0 - left - 0.25)
     axes.set_xlabel(f"change of the test error against {shortened(analysis.baseline)}, %")

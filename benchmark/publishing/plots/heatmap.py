@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.publishing.cell_tables import is_marked, ranked_order
+from benchmark.publishing.marks import labelled
 from benchmark.publishing.plots.canvas import (
     GRID,
     MUTED,
     WIDTH,
+    fitted,
     new_figure,
     place,
     row_names,
@@ -33,13 +35,15 @@ _ON_LIGHT, _ON_DARK = "#10141a", "#fefefe"
 _STEPS = 10
 _MOST_NUMBERS = 320
 _ROW = 0.235
+_MOST_LEFT = 3.0
 
 
 def heat_map(findings: Findings) -> str:
     """Return the heat map as SVG: rows as ranked, columns the cells, blue where it is better."""
     evidence, comparisons = findings.evidence, findings.comparisons()
     names = [name for name in ranked_order(findings) if name != evidence.baseline]
-    labels = [shortened(name, 40) for name in names]
+    given = findings.marks()
+    labels = [fitted(labelled(name, given.get(name, ()), 40), _MOST_LEFT - 0.2) for name in names]
     columns = cell_labels(evidence.cells)
     values = np.full((len(names), len(columns)), np.nan)
     marks = np.zeros(values.shape, dtype=bool)
@@ -50,7 +54,7 @@ def heat_map(findings: Findings) -> str:
                 values[i, k], marks[i, k] = 100 * row.mean_difference, is_marked(row)
     right = min(max(0.64 * text_width(columns[-1]) if columns else 0.0, 0.3), 1.6)
     head = max((text_width(name) for name in columns), default=0.5) * 0.77 + 0.25
-    left = min(max((text_width(name) for name in labels), default=0.5) + 0.2, 3.0)
+    left = max(map(text_width, labels), default=0.5) + 0.2
     figure = new_figure(head + 0.55 + _ROW * max(len(names), 1))
     axes = figure.add_subplot()
     place(axes, figure, left, 0.5, right, head)

@@ -9,21 +9,24 @@ import scipy
 from numpy.typing import NDArray
 
 from benchmark.publishing.findings import Findings
+from benchmark.publishing.marks import labelled
 from benchmark.publishing.plots.canvas import (
     INK,
     MUTED,
     WIDTH,
+    fitted,
     new_figure,
     polylines,
+    text_width,
     to_svg,
 )
-from benchmark.publishing.text import shortened
 from benchmark.statistics.ranking import holm
 
 LEAST_CELLS, LEAST_TREATMENTS = 6, 3
 _LEVEL = 0.05
 _ROW, _BAR = 0.22, 0.1
-_SIDE = 2.6
+_NUMBER, _MOST_SIDE = 0.65, 2.95
+"""Inches for a mean rank and its gaps, and for it and a name at most."""
 
 
 def rank_plot(findings: Findings) -> str | None:
@@ -39,7 +42,11 @@ def rank_plot(findings: Findings) -> str | None:
     ranks = scipy.stats.rankdata(np.round(changes, 12), axis=0).mean(axis=1)
     order = np.argsort(ranks, kind="stable")
     bars = _bars(_alike(changes[order]))
-    return _draw([names[i] for i in order], ranks[order], bars)
+    marks = findings.marks()
+    labels = [
+        fitted(labelled(names[i], marks.get(names[i], ()), 40), _MOST_SIDE - _NUMBER) for i in order
+    ]
+    return _draw(labels, ranks[order], bars)
 
 
 def _changes(findings: Findings) -> tuple[list[str], NDArray[np.float64]]:
@@ -84,17 +91,18 @@ def _draw(names: list[str], ranks: NDArray[np.float64], bars: list[tuple[int, in
     half = -(-n // 2)
     depth = _BAR * len(bars) + 0.2
     height = 0.75 + depth + _ROW * half + 0.1
+    side = max(map(text_width, names)) + _NUMBER
     figure = new_figure(height)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_xlim(0, WIDTH)
     axes.set_ylim(height, 0)
     axes.set_axis_off()
-    scale = (WIDTH - 2 * _SIDE) / (n - 1)
-    x = _SIDE + (ranks - 1) * scale
+    scale = (WIDTH - 2 * side) / (n - 1)
+    x = side + (ranks - 1) * scale
     line = 0.6
-    axes.plot([_SIDE, WIDTH - _SIDE], [line, line], color=INK, linewidth=1.0)
+    axes.plot([side, WIDTH - side], [line, line], color=INK, linewidth=1.0)
     step = max(1, -(-n // 10))
-    ticks = [(tick, _SIDE + (tick - 1) * scale) for tick in range(1, n + 1, step)]
+    ticks = [(tick, side + (tick - 1) * scale) for tick in range(1, n + 1, step)]
     polylines(axes, [np.array([(at, line - 0.07), (at, line)]) for _, at in ticks], INK, 1.0)
     for tick, at in ticks:
         axes.text(at, line - 0.12, str(tick), ha="center", va="bottom", size=9)
@@ -110,13 +118,9 @@ def _draw(names: list[str], ranks: NDArray[np.float64], bars: list[tuple[int, in
         left = i < half
         row = i if left else n - 1 - i
         y = line + depth + _ROW * (row + 0.5)
-        edge, side = (_SIDE - 0.15, -0.06) if left else (WIDTH - _SIDE + 0.15, 0.06)
+        edge, gap = (side - 0.15, -0.06) if left else (WIDTH - side + 0.15, 0.06)
         elbows.append(np.array([(x[i], line), (x[i], y), (edge, y)]))
-        text = (
-            f"{shortened(name, 30)}  {ranks[i]:.1f}"
-            if left
-            else f"{ranks[i]:.1f}  {shortened(name, 30)}"
-        )
-        axes.text(edge + side, y, text, ha="right" if left else "left", va="center", size=9)
+        text = f"{name}  {ranks[i]:.1f}" if left else f"{ranks[i]:.1f}  {name}"
+        axes.text(edge + gap, y, text, ha="right" if left else "left", va="center", size=9)
     polylines(axes, elbows, MUTED, 0.8)
     return to_svg(figure, "Mean ranks of the treatments over cells")

@@ -19,6 +19,7 @@ from benchmark.publishing.plots.canvas import (
     ORANGE,
     SERIES,
     WIDTH,
+    fitted,
     new_figure,
     place,
     polylines,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _SEED_ROW = 0.2
+_MOST_LEFT = 2.6
 _SEED_PANEL = 1.15
 """Inches that a panel of runs needs."""
 MOST_DOTS = 6000
@@ -106,8 +108,8 @@ def seed_plot(findings: Findings, cells: Sequence[int], title: str) -> str:
     """
     evidence = findings.evidence
     order = ranked_order(findings)
-    labels = [shortened(name, 36) for name in order]
-    left = min(max(text_width(name) for name in labels) + 0.15, 2.6)
+    labels = [fitted(shortened(name, 40), _MOST_LEFT - 0.15) for name in order]
+    left = max(map(text_width, labels)) + 0.15
     columns = min(int((WIDTH - left) / _SEED_PANEL), len(cells))
     rows = -(-len(cells) // columns)
     panel = 0.75 + _SEED_ROW * len(order)

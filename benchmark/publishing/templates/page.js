@@ -174,7 +174,7 @@ const drawCurves = (cell, t) => {
   const step = [0.1, 0.2, 0.5, 1, 2, 5, 10].find(each => (y1 - y0) / each <= 6) || 20;
   const x = epoch => 46 + 540 * (epoch - x0) / (x1 - x0), y = accuracy => 214 - 190 * (accuracy - y0) / (y1 - y0);
   const names = lines.map(([, , name]) => name).join(" and ");
-  const svg = make("svg", "", {viewBox: "0 0 600 250", role: "img", "aria-label": `Validation accuracy by epoch of ${names}`}, SVG);
+  const svg = make("svg", "", {viewBox: "0 -8 600 260", role: "img", "aria-label": `Validation accuracy by epoch of ${names}`}, SVG);
   const text = (label, attributes) => svg.append(make("text", label, attributes, SVG));
   for (let k = Math.ceil(y0 / step); k * step <= y1; k++) {
     const accuracy = k * step;
@@ -242,7 +242,8 @@ const write = () => {
   for (const key of ["q", "init", "rew", "data", "arch", "sort"]) if (state[key]) hash.set(key, state[key]);
   if (state.cell) { const [cell, t] = state.cell.split("."); hash.set("cell", JSON.stringify([...D.cells[cell], D.treatments[t]])); }
   const text = hash.toString();
-  if (text !== location.hash.slice(1)) history.replaceState(null, "", text ? "#" + text : location.pathname + location.search);
+  const anchor = location.hash && !location.hash.includes("=");
+  if (text !== location.hash.slice(1) && (text || !anchor)) history.replaceState(null, "", text ? "#" + text : location.pathname + location.search);
 };
 const read = () => {
   const hash = new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : "");
