@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmark.plugins import dataset, initializer, rewiring
+from benchmark.plugins import architecture, dataset, initializer, named_recipe, rewiring
 from benchmark.version import __version__
 
 if TYPE_CHECKING:
@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__",
+    "architecture",
     "dataset",
     "initialize",
     "initializer",
     "load_records",
+    "named_recipe",
     "rewire",
     "rewiring",
 ]

@@ -34,6 +34,12 @@ Changing a grid:
   initbench list initializers                what there is
   initbench run configs/quickstart.yaml --set recipe.epochs=3 --out /tmp/short
 
+\b
+Adding an initializer:
+  initbench new-plugin my_init               a file to start from
+  initbench check my_init.py                 does it keep its promises?
+  initbench try my_init.py                   is it better than timm's?
+
 Exit codes: 0 all is well, 1 it ran but some trials failed, 2 wrong use.""",
 )
 
@@ -454,10 +460,69 @@ def inspect(
     )
 
 
+@app.command("new-plugin")
+def new_plugin(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the method is called.")],
+    kind: Annotated[
+        Literal["tensor", "model", "data", "rewiring", "dataset", "architecture", "recipe"],
+        typer.Option(
+            help="tensor, model, data: initializers of a weight, a network, from a batch."
+        ),
+    ] = "tensor",
+) -> None:
+    """Write NAME.py, a commented plugin to start from.
+
+    It passes `initbench check` as it is; nothing is ever overwritten.
+    """
+    from benchmark.commands import checking
+
+    checking.new_plugin(name, kind)
+
+
+@app.command()
+def check(
+    target: Annotated[
+        str, typer.Argument(metavar="NAME|FILE", help="A method, or a plugin's file or module.")
+    ],
+    plugin: Plugins = None,
+) -> None:
+    """Check that methods keep their promises: seeds, dtypes, what they touch, ...
+
+    Prints what was expected and what was found. Exit code 1: a promise is broken.
+    """
+    from benchmark.commands import checking
+
+    raise typer.Exit(checking.check(target, plugin or []))
+
+
+@app.command("try")
+def try_command(
+    target: Annotated[
+        str,
+        typer.Argument(metavar="PLUGIN", help="A plugin's file or module, or a method's name."),
+    ],
+    against: Annotated[str, typer.Option(help="The treatment to compare with.")] = "timm",
+    out: Out = None,
+    plugin: Plugins = None,
+    executor: ExecutorName = None,
+    workers: Workers = None,
+    device: Device = None,
+) -> None:
+    """Check a plugin, train it on three small networks, and compare.
+
+    A few minutes on two cores: digits, six seeds. Interrupt it whenever you like, the same command
+    goes on. It is a first look: what it shows holds for these networks.
+    """
+    from benchmark.commands import trying
+
+    changes = trying.changes(executor, workers, device)
+    raise typer.Exit(trying.try_plugin(target, against, out, plugin or [], changes))
+
+
 @app.command("list")
 def list_command(
     kind: Annotated[
-        Literal["initializers", "rewirings", "architectures", "datasets", "optimizers"],
+        Literal["initializers", "rewirings", "architectures", "datasets", "recipes", "optimizers"],
         typer.Argument(help="What to list."),
     ],
     pattern: Annotated[str, typer.Argument(help="Only names that match, as in 'test_*'.")] = "*",

@@ -30,6 +30,7 @@ from benchmark.errors import UsageError, unknown_name
 from benchmark.plugins import load_plugins
 from benchmark.problems import Finding, Path, contradiction, findings_of
 from benchmark.recipe import Recipe
+from benchmark.recipes import look_up
 from benchmark.treatment import Treatment, parse_treatment
 
 __all__ = ["ConfigError", "GridConfig", "Problem", "config_schema", "load_config"]
@@ -104,8 +105,9 @@ class GridConfig(Section):
     )
     recipes: dict[str, dict[str, Any]] = Field(
         default={},
-        description="Several recipes by name, each with what differs from `recipe`.",
-        examples=[{"short": {"epochs": 10}, "long": {"epochs": 100}}],
+        description="Several recipes by name, each with what differs from `recipe`; or a list of"
+        " names that 'initbench list recipes' shows.",
+        examples=[{"short": {"epochs": 10}, "long": {"epochs": 100}}, ["digits_quick"]],
     )
     data_dir: str | None = Field(
         default=None,
@@ -225,12 +227,14 @@ def load_config(path: str | FilePath, overrides: Sequence[str] = ()) -> GridConf
     """
     document = read_document(path)
     problems: list[Problem] = []
+    overridden: set[str] = set()
     for text in overrides:
         try:
-            _override(document, text)
+            overridden |= _override(document, text)
         except ConfigError as error:
             problems += error.problems
     problems += [*document.problems, *_install_plugins(document)]
+    problems += _look_up_recipes(document, overridden)
     try:
         config = GridConfig.model_validate(document.data)
         config._document = document
@@ -245,8 +249,12 @@ def load_config(path: str | FilePath, overrides: Sequence[str] = ()) -> GridConf
 def config_schema() -> dict[str, Any]:
     """Return the JSON schema (draft 2020-12) of config files, by which editors complete them."""
     schema = GridConfig.model_json_schema()
-    differences = {"type": "object", "additionalProperties": {"$ref": "#/$defs/Recipe"}}
-    schema["properties"]["recipes"] |= differences
+    recipes = schema["properties"]["recipes"]
+    del recipes["type"], recipes["additionalProperties"]
+    recipes["anyOf"] = [
+        {"type": "object", "additionalProperties": {"$ref": "#/$defs/Recipe"}},
+        {"type": "array", "items": {"type": "string"}},
+    ]
     dialect = "https://json-schema.org/draft/2020-12/schema"
     return {"$schema": dialect, **schema, "title": "initbench grid"}
 
@@ -256,14 +264,34 @@ def plugin_file(document: Document, text: str) -> str:
     return str(FilePath(document.name).parent / text) if text.endswith(".py") else text
 
 
-def _override(document: Document, text: str) -> None:
+def _override(document: Document, text: str) -> set[str]:
+    """Override a value; return the key of `recipe` that it is, which holds for every recipe."""
     path = override(document, text)
+    if path[0] != "recipe" or len(path) < 2:
+        return set()
     named = document.data.get("recipes")
-    if path[0] == "recipe" and len(path) > 1 and isinstance(named, dict):
-        for name, differences in named.items():
-            if isinstance(differences, dict) and path[1] in differences:
-                del differences[path[1]]
-                forget(document, ("recipes", name, path[1]))
+    for name, differences in named.items() if isinstance(named, dict) else ():
+        if isinstance(differences, dict) and path[1] in differences:
+            del differences[path[1]]
+            forget(document, ("recipes", name, path[1]))
+    return {str(path[1])}
+
+
+def _look_up_recipes(document: Document, overridden: set[str]) -> list[Problem]:
+    """Put what named recipes stand for in place of a list of their names."""
+    names = document.data.get("recipes")
+    if not isinstance(names, list):
+        return []
+    problems, found = [], {}
+    for index, name in enumerate(names):
+        try:
+            whole = look_up(str(name)).model_dump(mode="json")
+        except UsageError as error:
+            problems.append(document.problem(("recipes", index), str(error)))
+            continue
+        found[str(name)] = {key: own for key, own in whole.items() if key not in overridden}
+    document.data["recipes"] = found
+    return problems
 
 
 def _install_plugins(document: Document) -> Iterator[Problem]:

@@ -1,54 +1,33 @@
-"""Registries of initializers, rewirings and data sets: built in, from packages, from files.
+"""Methods of every kind, their decorators, and the plugins that bring more of them.
 
 A method enters its registry by the decorator that its file uses. Built-in methods are the files of
-`benchmark.initializers`, `benchmark.rewirings` and `benchmark.datasets`; others come from installed
-packages (entry point group `initbench.plugins`) and from the files a user names.
+`benchmark.initializers`, `benchmark.rewirings`, `benchmark.datasets` and `benchmark.recipes`;
+others come from installed packages (entry point group `initbench.plugins`) and from the files a
+user names. Architectures are timm's, and those that a plugin adds.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import importlib.util
 import inspect
 import linecache
-import pkgutil
+import re
 import sys
 import types
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from benchmark import spelling
-from benchmark.errors import UsageError, unknown_name
+from benchmark.errors import UsageError
+from benchmark.registry import PLUGIN_HASH, Method, Registry
 
 ENTRY_POINTS = "initbench.plugins"
 
-
-@dataclass(frozen=True)
-class Method:
-    """What a registry knows of a method: its function and what it declares.
-
-    `source` is the paper or formula it comes from, `parameters` what its name may set in
-    parentheses, `plugin_hash` the SHA-256 of a plugin's source (None for built-in methods).
-    """
-
-    own_arguments: ClassVar[int] = 0
-
-    name: str
-    function: Callable[..., Any]
-    summary: str
-    source: str = ""
-
-    @property
-    def parameters(self) -> dict[str, inspect.Parameter]:
-        return spelling.keyword_parameters(self.function, self.own_arguments)
-
-    @property
-    def plugin_hash(self) -> str | None:
-        plugin = _loaded.get(self.function.__module__)
-        return plugin.hash if plugin else None
+_NAME_IS_TAKEN = r"Overwriting (\S+) in registry"
 
 
 @dataclass(frozen=True)
@@ -58,6 +37,8 @@ class Initializer(Method):
     `level` "tensor" gets (weight, layer, generator), "model" gets (model, generator) and, where
     it `needs_data`, the cell's fixed training batch as a third argument. What a model-level method
     `touches` besides the weights of layers are kinds of `benchmark.ownership`, e.g. ("biases",).
+    `variance` is what the squares of a tensor-level method's weights have as their mean: a function
+    of the layer and of the method's parameters, by which `initbench check` finds a wrong fan.
     """
 
     level: Literal["tensor", "model"] = "tensor"
@@ -67,6 +48,7 @@ class Initializer(Method):
     deterministic: bool = False
     changes_architecture: bool = False
     changes_learning_rate: bool = False
+    variance: Callable[..., float] | None = field(default=None, compare=False)
 
     @property
     def parameters(self) -> dict[str, inspect.Parameter]:
@@ -105,76 +87,39 @@ class DataSet(Method):
     test_size: int | None = None
 
 
-M = TypeVar("M", bound=Method)
+@dataclass(frozen=True)
+class NamedRecipe(Method):
+    """Returns what of a recipe differs from its defaults, as a dictionary."""
 
 
-class Registry(Generic[M]):
-    """The methods of one kind by name; built-in files are imported at the first look."""
+@dataclass(frozen=True)
+class Architecture(Method):
+    """Builds a network: the function gets `num_classes` and `in_chans` by name.
 
-    def __init__(self, kind: str, package: str) -> None:
-        self.kind = kind
-        self._package = package
-        self._methods: dict[str, M] = {}
-        self._complete = False
+    `image_size` is the side in pixels that it was made for; a function with a parameter
+    `img_size` is told the side of the images. `in_timm` is one that registered itself with timm.
+    """
 
-    def add(self, method: M) -> None:
-        """Enter a method.
+    own_arguments: ClassVar[int] = 2
 
-        Raises UsageError where another function already has the name.
-        """
-        if not spelling._NAME.fullmatch(method.name):
-            raise UsageError(f"{self.kind} name {method.name!r} is not a plain name")
-        known = self._methods.get(method.name)
-        if known and known.function.__module__ != method.function.__module__:
-            raise UsageError(
-                f"two methods call themselves {self.kind} {method.name!r}: "
-                f"{_origin(known)} and {_origin(method)}; rename one"
-            )
-        self._methods[method.name] = method
-
-    def get(self, name: str) -> M:
-        """Return the method called `name`; raises UsageError with the nearest names."""
-        self._load()
-        if name not in self._methods:
-            plural = self.kind.replace(" ", "") + "s"
-            hint = f"'initbench list {plural}' shows all."
-            raise UsageError(unknown_name(self.kind, name, self._methods, hint))
-        return self._methods[name]
-
-    def all(self) -> list[M]:
-        """Return every method, by name."""
-        self._load()
-        return [self._methods[name] for name in sorted(self._methods)]
-
-    def canonical(self, text: str) -> str:
-        """Return the one spelling of `text`, e.g. without parameters that are the default."""
-        call = spelling.parse_call(text)
-        return str(spelling.canonical_call(call, self.get(call.name).parameters, self.kind))
-
-    def resolve(self, text: str) -> tuple[M, dict[str, Any]]:
-        """Return the method that `text` names and the parameters that it sets."""
-        call = spelling.parse_call(self.canonical(text))
-        return self.get(call.name), dict(call.keywords)
-
-    def forget(self, module: str) -> None:
-        """Drop the methods that were defined in a module."""
-        self._methods = {
-            name: method
-            for name, method in self._methods.items()
-            if method.function.__module__ != module
-        }
-
-    def _load(self) -> None:
-        if not self._complete:
-            package = importlib.import_module(self._package)
-            for module in pkgutil.iter_modules(package.__path__):
-                importlib.import_module(f"{self._package}.{module.name}")
-            self._complete = True
+    image_size: int = 32
+    in_timm: bool = False
 
 
 initializers: Registry[Initializer] = Registry("initializer", "benchmark.initializers")
 rewirings: Registry[Rewiring] = Registry("rewiring", "benchmark.rewirings")
 datasets: Registry[DataSet] = Registry("data set", "benchmark.datasets")
+
+recipes: Registry[NamedRecipe] = Registry("recipe", "benchmark.recipes")
+architectures: Registry[Architecture] = Registry("architecture")
+
+REGISTRIES: tuple[Registry[Any], ...] = (
+    initializers,
+    rewirings,
+    datasets,
+    recipes,
+    architectures,
+)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -210,6 +155,31 @@ def dataset(
 
     def enter(function: Function) -> Function:
         datasets.add(DataSet(name, function, summary, source, **declared))
+        return function
+
+    return enter
+
+
+def named_recipe(name: str, *, summary: str, source: str = "") -> Callable[[Function], Function]:
+    """Enter the decorated function as a recipe that a config may name."""
+
+    def enter(function: Function) -> Function:
+        recipes.add(NamedRecipe(name, function, summary, source))
+        return function
+
+    return enter
+
+
+def architecture(
+    name: str, *, summary: str, paper: str = "", image_size: int = 32
+) -> Callable[[Function], Function]:
+    """Enter the decorated function as an architecture, beside those of timm.
+
+    What a plugin registers by timm's own `register_model` is an architecture without this.
+    """
+
+    def enter(function: Function) -> Function:
+        architectures.add(Architecture(name, function, summary, paper, image_size))
         return function
 
     return enter
@@ -275,26 +245,51 @@ def install_plugin(plugin: Plugin) -> None:
     _uninstall(plugin.module)
     module = types.ModuleType(plugin.module)
     module.__file__ = plugin.path
+    setattr(module, PLUGIN_HASH, plugin.hash)
     lines = plugin.source.splitlines(True)
     linecache.cache[plugin.path] = (len(plugin.source), None, lines, plugin.path)
     sys.modules[plugin.module] = module
     _loaded[plugin.module] = plugin
     try:
-        exec(compile(plugin.source, plugin.path, "exec"), module.__dict__)  # noqa: S102
-    except Exception as error:
+        with warnings.catch_warnings():
+            # How timm's registry says that a name is taken, before it gives it to another.
+            warnings.filterwarnings("error", _NAME_IS_TAKEN, UserWarning)
+            exec(compile(plugin.source, plugin.path, "exec"), module.__dict__)  # noqa: S102
+        _enter_timm_models(plugin.module)
+    except (Exception, SystemExit) as error:
         _uninstall(plugin.module)
         if isinstance(error, UsageError):
             raise
+        if taken := re.match(_NAME_IS_TAKEN, str(error)):
+            raise UsageError(
+                f"two architectures are called {taken[1]!r}: timm's and that of {plugin.path};"
+                " rename yours"
+            ) from error
         raise UsageError(
             f"the plugin {plugin.path} failed:\n{plugin_traceback(error, plugin.path)}"
         ) from error
 
 
 def _uninstall(module: str) -> None:
-    for registry in (initializers, rewirings, datasets):
+    for registry in REGISTRIES:
         registry.forget(module)
+    if "timm" in sys.modules:
+        from benchmark import models
+
+        models.forget(module)
     sys.modules.pop(module, None)
     _loaded.pop(module, None)
+
+
+def _enter_timm_models(module: str) -> None:
+    """Enter what a plugin has registered by timm's decorator."""
+    if "timm" not in sys.modules:
+        return
+    from benchmark import models
+
+    for name, function in models.registered_by(module).items():
+        summary = (inspect.getdoc(function) or "").partition("\n")[0]
+        architectures.add(Architecture(name, function, summary, in_timm=True))
 
 
 def plugin_traceback(error: BaseException, path: str) -> str:
@@ -321,7 +316,3 @@ def load_plugins(files_or_modules: Iterable[str] = ()) -> None:
 def installed_plugins() -> list[Plugin]:
     """Return every plugin that has been installed in this process."""
     return list(_loaded.values())
-
-
-def _origin(method: Method) -> str:
-    return getattr(sys.modules.get(method.function.__module__), "__file__", None) or "unknown file"

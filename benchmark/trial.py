@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from benchmark.plugins import architectures, datasets
+
 if TYPE_CHECKING:
     from benchmark.recipe import Recipe
     from benchmark.treatment import Treatment
@@ -45,11 +47,21 @@ class Cell:
 
     @property
     def content(self) -> dict[str, Any]:
-        """What of the cell decides an outcome; values equal to their default are left out."""
+        """What of the cell decides an outcome; values equal to their default are left out.
+
+        Where a plugin brings the data set or the architecture, the hash of its source.
+        """
+        methods = {
+            "dataset": datasets.find(self.dataset),
+            "architecture": architectures.find(self.architecture),
+        }
+        hashes = {kind: method.plugin_hash for kind, method in methods.items() if method}
+        plugins = {kind: own for kind, own in hashes.items() if own}
         return {
             "dataset": self.dataset,
             "architecture": self.architecture,
             "recipe": self.recipe.model_dump(mode="json", exclude_defaults=True),
+            **({"plugins": plugins} if plugins else {}),
         }
 
 

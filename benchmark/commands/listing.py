@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -12,59 +13,64 @@ from rich.padding import Padding
 from rich.text import Text
 
 from benchmark import plugins
-from benchmark.errors import UsageError
+from benchmark.documentation import marks, spelled
+from benchmark.errors import UsageError, unknown_name
 
-Row = tuple[str, str, str]
+Row = dict[str, Any]
+
+REGISTRIES: dict[str, plugins.Registry[Any]] = {
+    "initializers": plugins.initializers,
+    "rewirings": plugins.rewirings,
+    "datasets": plugins.datasets,
+    "recipes": plugins.recipes,
+}
 
 
 def show(kind: str, pattern: str, plugin: Sequence[str], *, as_json: bool) -> None:
-    """Print name, summary and source of all that matches; raises UsageError where nothing does."""
+    """Print name, source, marks and summary of all that matches.
+
+    Raises UsageError where nothing does, with the nearest names.
+    """
     plugins.load_plugins(plugin)
-    rows = [row for row in _rows(kind, pattern) if fnmatch.fnmatchcase(row[0], pattern)]
-    if not rows:
-        raise UsageError(f"none of the {kind} matches {pattern!r}")
+    rows = list(_rows(kind, pattern))
+    matching = [row for row in rows if fnmatch.fnmatchcase(row["name"].partition("(")[0], pattern)]
+    if not matching:
+        names = [row["name"].partition("(")[0] for row in rows]
+        singular = REGISTRIES[kind].kind if kind in REGISTRIES else kind[:-1]
+        wild = "*" in pattern or "?" in pattern
+        nothing = f"none of the {kind} matches {pattern!r}"
+        raise UsageError(nothing if wild else unknown_name(singular, pattern, names))
     if as_json:
-        keys = ("name", "summary", "source")
-        typer.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2))
+        typer.echo(json.dumps(matching, indent=2))
         return
     console = Console()
-    for name, summary, source in rows:
-        line = Text(name, style="bold")
-        if source:
-            line.append(f"  {source}", style="not bold dim")
-        console.print(line, soft_wrap=True)
-        if summary:
-            console.print(Padding(Text(summary), (0, 0, 0, 4)))
+    for row in matching:
+        line = Text(row["name"], style="bold")
+        line.append(f"  {row['source']}" if row["source"] else "", style="not bold dim")
+        line.append(f"  [{', '.join(row['marks'])}]" if row["marks"] else "", style="not bold cyan")
+        # Words are never broken over lines, so that a source can be copied.
+        console.print(line, soft_wrap=len(line) > console.width)
+        if row["summary"]:
+            console.print(Padding(Text(row["summary"]), (0, 0, 0, 4)))
 
 
 def _rows(kind: str, pattern: str) -> Iterator[Row]:
-    registries: dict[str, plugins.Registry] = {
-        "initializers": plugins.initializers,
-        "rewirings": plugins.rewirings,
-        "datasets": plugins.datasets,
-    }
-    if kind in registries:
-        for method in registries[kind].all():
-            yield _spelled(method), method.summary, method.source
+    if kind in REGISTRIES:
+        for method in REGISTRIES[kind].all():
+            yield _row(spelled(method), method.summary, method.source, marks(method))
     elif kind == "architectures":
         from benchmark import models
 
-        for name in models.names(pattern):
-            yield name, "", ""
+        wild = "*" in pattern or "?" in pattern
+        for name in models.names(pattern if wild else ""):
+            own = plugins.architectures.find(name)
+            yield _row(name, own.summary if own else "", own.source if own else "")
     else:
         from timm.optim import get_optimizer_info, list_optimizers
 
-        for name in map(str, list_optimizers(pattern)):
-            yield name, get_optimizer_info(name).description, "timm.optim"
+        for name in map(str, list_optimizers()):
+            yield _row(name, get_optimizer_info(name).description, "timm.optim")
 
 
-def _spelled(method: plugins.Method) -> str:
-    """Return the name with its parameters and their defaults, floats to four digits."""
-    from benchmark.spelling import spell
-
-    parameters = []
-    for name, parameter in method.parameters.items():
-        value = parameter.default
-        shown = f"{value:.4g}" if isinstance(value, float) else spell(value)
-        parameters.append(f"{name}={shown}")
-    return f"{method.name}({', '.join(parameters)})" if parameters else method.name
+def _row(name: str, summary: str, source: str, marked: Sequence[str] = ()) -> Row:
+    return {"name": name, "summary": summary, "source": source, "marks": list(marked)}

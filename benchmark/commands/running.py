@@ -105,18 +105,23 @@ def run(
     plugins: Sequence[str],
     retry: Sequence[str],
 ) -> int:
-    """Train what is missing, publish the board beside the records, and return the exit code."""
+    """Read a config with its plugins, train what is missing of it, and return the exit code."""
     from benchmark.config import load_config
-    from benchmark.grid import expand
     from benchmark.plugins import load_plugins
-    from benchmark.results.store import open_store
     from benchmark.trial import STATUSES
 
     if unknown := sorted(set(retry) - set(STATUSES)):
         raise UsageError(f"--retry {unknown[0]}: a status is one of {', '.join(STATUSES)}")
     load_plugins(plugins)
     loaded = load_config(config, changes)
-    folder = results_folder(loaded, out)
+    return run_config(loaded, results_folder(loaded, out), retry)
+
+
+def run_config(loaded: GridConfig, folder: str, retry: Sequence[str]) -> int:
+    """Train what is missing, publish the board beside the records, and return the exit code."""
+    from benchmark.grid import expand
+    from benchmark.results.store import open_store
+
     console = Console()
     with _executor_ahead(loaded, folder, retry) as make_executor:
         grid = expand(loaded)

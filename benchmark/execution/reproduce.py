@@ -12,9 +12,11 @@ from pydantic import ValidationError
 
 from benchmark.errors import UsageError
 from benchmark.execution.jobs import Finished, Job, Settings
-from benchmark.plugins import Method, initializers, installed_plugins, rewirings
+from benchmark.plugins import REGISTRIES, initializers, installed_plugins, rewirings
 from benchmark.recipe import Recipe
+from benchmark.registry import Method
 from benchmark.results.plausibility import sentences
+from benchmark.spelling import parse_call
 from benchmark.treatment import Treatment
 from benchmark.trial import PROTOCOL, Cell, Record, Trial
 
@@ -106,7 +108,8 @@ def rebuild(record: Record) -> Trial:
         recipe = Recipe.model_validate(content["recipe"])
         methods = content["treatment"]
         names = methods["initializer"], methods["rewiring"]
-        _check_plugins(record, methods["plugins"])
+        of_cell = {content[kind]: own for kind, own in content.get("plugins", {}).items()}
+        _check_plugins(record, {**methods["plugins"], **of_cell})
         treatment = Treatment(initializers.canonical(names[0]), rewirings.canonical(names[1]))
         cell = Cell(content["dataset"], content["architecture"], record.recipe, recipe)
         trial = Trial(cell, treatment, content["seed"])
@@ -165,9 +168,10 @@ def compare(then: Record, now: Record) -> Reproduction:
 
 def _check_plugins(record: Record, plugins: Mapping[str, str]) -> None:
     known: dict[str, Method] = {
-        method.name: method for method in (*initializers.all(), *rewirings.all())
+        method.name: method for registry in REGISTRIES for method in registry.all()
     }
-    for name, source in plugins.items():
+    for text, source in plugins.items():
+        name = parse_call(text).name
         if name not in known:
             raise UsageError(
                 f"the trial {record.trial} uses {name!r} of a plugin (source {source}); load it"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
+from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark import spelling
 from benchmark.errors import UsageError, unknown_name
+from benchmark.plugins import Architecture, architectures
 from benchmark.seeds import derive
 
 if TYPE_CHECKING:
@@ -16,16 +19,71 @@ if TYPE_CHECKING:
 
 
 @cache
-def _register_own_models() -> None:
+def _import_own_models() -> None:
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
+
+
+def _complete_registry() -> None:
+    """Enter into timm's registry the models of this package and those of plugins.
+
+    Raises UsageError where timm has another model of a plugin's name.
+    """
+    import timm
+
+    _import_own_models()
+    for method in architectures.all():
+        if not timm.is_model(method.name):
+            timm.models.register_model(_entry_point(method))
+        elif timm.model_entrypoint(method.name).__module__ != method.function.__module__:
+            raise UsageError(
+                f"two architectures are called {method.name!r}: timm's and that of"
+                f" {method.origin}; rename yours"
+            )
+
+
+def _entry_point(method: Architecture) -> Callable[..., nn.Module]:
+    """Return what timm calls: without what concerns pretrained weights."""
+
+    def build_without_weights(
+        pretrained: bool = False,
+        pretrained_cfg: object = None,
+        pretrained_cfg_overlay: object = None,
+        cache_dir: object = None,
+        **arguments: Any,
+    ) -> nn.Module:
+        return method.function(**arguments)
+
+    build_without_weights.__name__ = method.name
+    build_without_weights.__module__ = method.function.__module__
+    return build_without_weights
+
+
+def registered_by(module: str) -> dict[str, Callable[..., nn.Module]]:
+    """Return the models that a module has registered with timm, by name."""
+    from timm.models import _registry
+
+    entries: dict[str, Callable[..., Any]] = _registry._model_entrypoints
+    return {name: build for name, build in entries.items() if build.__module__ == module}
+
+
+def forget(module: str) -> None:
+    """Drop from timm's registry the models that a module has registered."""
+    from timm.models import _registry
+
+    for name in registered_by(module):
+        _registry._model_entrypoints.pop(name)
+        _registry._module_to_models[_registry._model_to_module.pop(name)].discard(name)
+        for full in [name, *_registry._model_with_tags.pop(name, [])]:
+            _registry._model_pretrained_cfgs.pop(full, None)
+        _registry._model_default_cfgs.pop(name, None)
 
 
 def names(pattern: str = "") -> list[str]:
     """Return the architectures in timm's registry that match a pattern with wildcards."""
     import timm
 
-    _register_own_models()
+    _complete_registry()
     return list(timm.list_models(pattern))
 
 
@@ -42,7 +100,7 @@ def expand(text: str) -> list[str]:
         if found := names(text):
             return found
         raise UsageError(f"no architecture matches {text!r}; see 'initbench list architectures'")
-    _register_own_models()
+    _complete_registry()
     call = spelling.parse_call(text)
     name = call.name.partition(".")[0]
     if not timm.is_model(name):
@@ -57,8 +115,11 @@ def own_image_size(architecture: str) -> int:
     """Return the side in pixels that the architecture was made for."""
     import timm
 
-    _register_own_models()
-    config = timm.get_pretrained_cfg(spelling.parse_call(architecture).name)
+    _complete_registry()
+    name = spelling.parse_call(architecture).name
+    if (plugin := architectures.find(name)) and not plugin.in_timm:
+        return plugin.image_size
+    config = timm.get_pretrained_cfg(name)
     return int(config.input_size[-1]) if config else 224
 
 
@@ -75,11 +136,13 @@ def build(
 
     from benchmark.training.device import is_out_of_memory
 
-    _register_own_models()
+    _complete_registry()
     call = spelling.parse_call(architecture)
     arguments = dict(call.keywords)
     config = timm.get_pretrained_cfg(call.name)
-    if config and config.fixed_input_size:
+    plugin = architectures.find(call.name)
+    takes_size = plugin and "img_size" in inspect.signature(plugin.function).parameters
+    if takes_size or (config and config.fixed_input_size):
         arguments.setdefault("img_size", image_size)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive(seed, "build"))

@@ -222,6 +222,9 @@ class _Seen:
         if record.content:
             plugins = record.content["treatment"]["plugins"]
             meant["plugin source of", record.treatment] = sorted(plugins.items())
+            for kind in ("dataset", "architecture"):
+                of_cell = record.content.get("plugins", {}).get(kind)
+                meant["plugin source of", getattr(record, kind)] = of_cell
         if record.n_test is not None:
             meant["number of test images of", record.dataset] = record.n_test
         for key, value in meant.items():

@@ -15,9 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmark import spelling
 from benchmark.errors import UsageError
-from benchmark.plugins import Registry, datasets, initializers, rewirings
+from benchmark.plugins import datasets, initializers, rewirings
 from benchmark.problems import dotted, findings_of
 from benchmark.recipe import Recipe
+from benchmark.registry import Registry
 from benchmark.trial import PROTOCOL, Record, content_id
 
 Name = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
@@ -47,6 +48,7 @@ class _Content(_Form):
     architecture: Name
     recipe: dict[str, Any]
     treatment: _Methods
+    plugins: dict[Literal["dataset", "architecture"], Hash] = {}
     seed: Seed
 
 
@@ -164,6 +166,7 @@ def _methods(record: Record) -> Iterator[str]:
     except ValidationError as error:
         for sentence in sentences(error, content["recipe"], Recipe):
             yield f"recipe.{sentence}"
+    of_cell = content.get("plugins", {})
     named = set()
     registries: tuple[tuple[str, Registry[Any]], ...] = (
         (record.initializer, initializers),
@@ -178,9 +181,9 @@ def _methods(record: Record) -> Iterator[str]:
                 yield f"{registry.kind} {text!r}, in one spelling {registry.canonical(text)!r}"
             if registry is not datasets:
                 named.add(name)
-                if known == (name in plugins):
-                    what = "is built in, yet has" if known else "is not built in, yet lacks"
-                    yield f"{registry.kind} {name!r} {what} a plugin's hash"
+            if known == ("dataset" in of_cell if registry is datasets else name in plugins):
+                what = "is built in, yet has" if known else "is not built in, yet lacks"
+                yield f"{registry.kind} {name!r} {what} a plugin's hash"
         call = spelling.parse_call(record.architecture)
         plain = spelling.Call(call.name.partition(".")[0], (), tuple(sorted(call.keywords)))
         if str(plain) != record.architecture:
