@@ -159,12 +159,12 @@ def _apply_initializer(
         method.function(model, generator, *data, **arguments)
     else:
         for layer, parameter in layers:
-            # Contiguous, so that a method's views of the matrix are views in every memory format.
-            weight = parameter.detach().to("cpu", torch.float32, copy=True).contiguous()
             generator = torch_generator(seed, "weights", layer.name)
-            method.function(weight, layer, generator, **arguments)
+            parts = layer.packing.unpack(parameter.detach().to("cpu", torch.float32))
+            for part, weight in zip(layer.split(), parts, strict=True):
+                method.function(weight, part, generator, **arguments)
             with torch.no_grad():
-                parameter.copy_(weight)
+                parameter.copy_(layer.packing.pack(parts))
     for layer, parameter in layers:
         if not torch.isfinite(parameter).all():
             raise UsageError(f"initializer {text!r} left non-finite weights in {layer.name}")

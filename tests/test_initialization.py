@@ -281,7 +281,8 @@ def test_a_method_entered_by_the_decorator_gets_the_layer_and_its_parameters() -
 
     @initializer("constant", summary="one value")
     def constant(weight, layer, generator, value: float = 0.5) -> None:
-        seen[layer.name] = (layer.role, tuple(weight.shape), weight.dtype, generator.device.type)
+        name = f"{layer.name} {layer.part}".strip()
+        seen[name] = (layer.role, tuple(weight.shape), weight.dtype, generator.device.type)
         weight.fill_(value)
 
     model = Mixed().bfloat16()
@@ -290,7 +291,7 @@ def test_a_method_entered_by_the_decorator_gets_the_layer_and_its_parameters() -
     assert seen == {
         "stem": ("stem", (8, 3, 3, 3), torch.float32, "cpu"),
         "grouped": ("body", (8, 2, 3, 3), torch.float32, "cpu"),
-        "qkv": ("qkv", (24, 8), torch.float32, "cpu"),
+        **{f"qkv {part}": ("qkv", (8, 8), torch.float32, "cpu") for part in "qkv"},
         "head": ("head", (5, 8), torch.float32, "cpu"),
     }
 

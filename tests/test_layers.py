@@ -84,18 +84,14 @@ def test_a_packed_qkv_has_three_blocks_and_the_fan_out_of_one(vit: nn.Module) ->
     assert (layer.role, layer.blocks) == ("qkv", 3)
     assert (layer.fan_in, layer.fan_out) == (width, width)
     weight = torch.arange(3.0 * width * width).reshape(3 * width, width)
-    query, key, value = layer.matrix_blocks(weight)
+    query, key, value = layer.packing.unpack(weight)
     assert query.shape == key.shape == value.shape == (width, width)
     assert torch.equal(torch.cat([query, key, value]), weight)
-
-
-def test_blocks_are_views_so_that_filling_them_fills_the_weight() -> None:
-    layer = only_layer(nn.Conv2d(3, 6, 3))
-    weight = torch.zeros(layer.shape)
-    (block,) = layer.matrix_blocks(weight)
-    assert block.shape == (6, 27)
-    block.fill_(1.0)
-    assert (weight == 1).all()
+    parts = layer.split()
+    assert [part.part for part in parts] == ["q", "k", "v"]
+    assert {(part.shape, part.fan_in, part.fan_out) for part in parts} == {
+        ((width, width), width, width)
+    }
 
 
 def test_a_layer_called_qkv_of_another_shape_is_not_packed() -> None:
@@ -108,8 +104,12 @@ def test_roles_on_test_vit(vit: nn.Module) -> None:
     found = roles(vit)
     assert found.pop("patch_embed.proj") == "stem"
     assert found.pop("head") == "head"
-    blocks = len(vit.blocks)
-    assert found == {f"blocks.{index}.attn.qkv": "qkv" for index in range(blocks)}
+    expected = {}
+    for index in range(len(vit.blocks)):
+        expected[f"blocks.{index}.attn.qkv"] = "qkv"
+        expected[f"blocks.{index}.attn.proj"] = "residual_end"
+        expected[f"blocks.{index}.mlp.fc2"] = "residual_end"
+    assert found == expected
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,8 @@ def test_roles_on_test_vit(vit: nn.Module) -> None:
 )
 def test_roles_on_convolutional_networks(architecture: str, stem: str, head: str) -> None:
     model = models.build(architecture, channels=1, classes=10, image_size=32, seed=0)
-    assert roles(model) == {stem: "stem", head: "head"}
+    found = {name: role for name, role in roles(model).items() if role != "residual_end"}
+    assert found == {stem: "stem", head: "head"}
 
 
 def test_both_heads_of_a_distilled_network_are_heads() -> None:

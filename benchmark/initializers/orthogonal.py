@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 def orthogonal(
     weight: torch.Tensor, layer: Layer, generator: torch.Generator, gain: float = 1.0
 ) -> None:
-    """Fill each block of the matrix [out, in] with a Haar-random semi-orthogonal matrix.
+    """Fill the matrix [out, in] with a Haar-random semi-orthogonal matrix.
 
-    A packed qkv is three blocks; a grouped convolution is one matrix over all its groups, as in
-    `torch.nn.init.orthogonal_`. The QR decomposition is made unique by a positive diagonal of R,
-    without which its Q is not Haar. Computed in float64 on the CPU, so that the float32 result is
-    orthogonal to rounding. Saxe et al. 2014.
+    A grouped convolution is one matrix over all its groups, as in `torch.nn.init.orthogonal_`. The
+    QR decomposition is made unique by a positive diagonal of R, without which its Q is not Haar.
+    Computed in float64 on the CPU, so that the float32 result is orthogonal to rounding. Saxe et
+    al. 2014.
     """
     import torch
 
-    for block in layer.matrix_blocks(weight):
-        rows, columns = block.shape
-        tall = (max(rows, columns), min(rows, columns))
-        normal = torch.empty(tall, dtype=torch.float64).normal_(generator=generator)
-        q, r = torch.linalg.qr(normal)
-        q *= r.diagonal().sign()
-        block.copy_(gain * (q if rows >= columns else q.T))
+    matrix = weight.flatten(1)
+    rows, columns = matrix.shape
+    tall = (max(rows, columns), min(rows, columns))
+    normal = torch.empty(tall, dtype=torch.float64).normal_(generator=generator)
+    q, r = torch.linalg.qr(normal)
+    q *= r.diagonal().sign()
+    matrix.copy_(gain * (q if rows >= columns else q.T))
