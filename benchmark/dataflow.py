@@ -24,10 +24,10 @@ WEIGHTED = {"convolution", "addmm", "mm", "bmm", "baddbmm", "linear", "_convolut
 
 @dataclass(eq=False)
 class Node:
-    """One operation on data: its inputs, its users, and the weight it multiplies data with.
+    """One operation on data: the operations whose results it takes, and those that take its own.
 
-    `weights` are the names of the parameters that the operation multiplies data with, `scale` is
-    true where an operand is a parameter or a number instead of data.
+    `weights` are the qualified names of the parameters that it multiplies data with, as a matrix
+    or a kernel; `arguments` the numbers and words that it was called with.
     """
 
     operation: str
@@ -90,8 +90,9 @@ def _input_shapes(model: nn.Module) -> Iterator[tuple[int, ...]]:
     config = getattr(model, "pretrained_cfg", None) or {}
     size = config.get("input_size") if isinstance(config, dict) else None
     sizes = [size[-2:]] if size else []
-    if grid := getattr(getattr(model, "patch_embed", None), "img_size", None):
-        sizes.insert(0, tuple(grid) if isinstance(grid, (tuple, list)) else (grid, grid))
+    for owner in (model, getattr(model, "patch_embed", None)):
+        if grid := getattr(owner, "img_size", None):
+            sizes.insert(0, tuple(grid) if isinstance(grid, (tuple, list)) else (grid, grid))
     sizes += [(224, 224), (32, 32), (256, 256), (64, 64)]
     if isinstance(first, nn.Linear):
         yield (2, first.in_features)

@@ -94,6 +94,8 @@ def initialize(
     start = time.perf_counter()
     _apply_initializer(model, layers, chosen.initializer, seed, batch)
     initialized = time.perf_counter()
+    if initializers.resolve(chosen.initializer)[0].changes_architecture:
+        layers = describe(model)
     method, arguments = rewirings.resolve(chosen.rewiring)
     reports = _rewire_layers(layers, method, arguments, seed)
     return Report(
@@ -150,7 +152,10 @@ def _apply_initializer(
 ) -> None:
     import torch
 
+    from benchmark.ownership import Snapshot
+
     method, arguments = initializers.resolve(text)
+    before = Snapshot.of(model, [layer for layer, _ in layers], method.touches)
     if method.level == "model":
         generator = torch_generator(seed, "weights")
         if method.needs_data and batch is None:
@@ -165,9 +170,7 @@ def _apply_initializer(
                 method.function(weight, part, generator, **arguments)
             with torch.no_grad():
                 parameter.copy_(layer.packing.pack(parts))
-    for layer, parameter in layers:
-        if not torch.isfinite(parameter).all():
-            raise UsageError(f"initializer {text!r} left non-finite weights in {layer.name}")
+    before.check(model, text, rebuilt=method.changes_architecture)
 
 
 def _rewire_layers(

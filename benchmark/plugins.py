@@ -18,7 +18,9 @@ import types
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
+
+from pydantic import AfterValidator
 
 from benchmark import spelling
 from benchmark.errors import UsageError, unknown_name
@@ -56,10 +58,12 @@ class Initializer(Method):
     """Fills the weights of a freshly built network.
 
     `level` "tensor" gets (weight, layer, generator), "model" gets (model, generator) and, where
-    it `needs_data`, the cell's fixed training batch as a third argument.
+    it `needs_data`, the cell's fixed training batch as a third argument. What a model-level method
+    `touches` besides the weights of layers are kinds of `benchmark.ownership`, e.g. ("biases",).
     """
 
     level: Literal["tensor", "model"] = "tensor"
+    touches: tuple[str, ...] = ()
     needs_data: bool = False
     needs_labels: bool = False
     deterministic: bool = False
@@ -152,7 +156,21 @@ class Registry(Generic[M]):
     def resolve(self, text: str) -> tuple[M, dict[str, Any]]:
         """Return the method that `text` names and the parameters that it sets."""
         call = spelling.parse_call(self.canonical(text))
-        return self.get(call.name), dict(call.keywords)
+        method = self.get(call.name)
+        return method, dict(
+            zip(method.parameters, call.positional, strict=False), **dict(call.keywords)
+        )
+
+    def named(self, text: str) -> list[M]:
+        """Return the method that `text` names and, behind it, those that its parameters name."""
+        method, arguments = self.resolve(text)
+        nested = [
+            each
+            for name, value in arguments.items()
+            if method.parameters[name].annotation == InitializerName
+            for each in self.named(value)
+        ]
+        return [method, *nested]
 
     def forget(self, module: str) -> None:
         """Drop the methods that were defined in a module."""
@@ -173,6 +191,17 @@ class Registry(Generic[M]):
 initializers: Registry[Initializer] = Registry("initializer", "benchmark.initializers")
 rewirings: Registry[Rewiring] = Registry("rewiring", "benchmark.rewirings")
 datasets: Registry[DataSet] = Registry("data set", "benchmark.datasets")
+
+
+def _tensor_level(text: str) -> str:
+    canonical = initializers.canonical(text)
+    if initializers.get(spelling.parse_call(canonical).name).level != "tensor":
+        raise UsageError(f"{text!r} fills a whole model; name an initializer that fills a layer")
+    return canonical
+
+
+InitializerName = Annotated[str, AfterValidator(_tensor_level)]
+"""The annotation of a parameter that names a tensor-level initializer, `best_of(orthogonal)`."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -23,7 +23,7 @@ class Treatment:
     @property
     def content(self) -> dict[str, object]:
         """What of the treatment decides a trial's outcome: its names and its plugins' source."""
-        methods = (initializers.resolve(self.initializer)[0], rewirings.resolve(self.rewiring)[0])
+        methods = initializers.named(self.initializer) + rewirings.named(self.rewiring)
         hashes = {method.name: method.plugin_hash for method in methods if method.plugin_hash}
         return {"initializer": self.initializer, "rewiring": self.rewiring, "plugins": hashes}
 

@@ -60,11 +60,11 @@ def _rows(kind: str, pattern: str) -> Iterator[Row]:
 
 def _spelled(method: plugins.Method) -> str:
     """Return the name with its parameters and their defaults, floats to four digits."""
-    from benchmark.spelling import spell
+    from benchmark.spelling import is_required, spell
 
     parameters = []
     for name, parameter in method.parameters.items():
         value = parameter.default
         shown = f"{value:.4g}" if isinstance(value, float) else spell(value)
-        parameters.append(f"{name}={shown}")
+        parameters.append(name if is_required(parameter) else f"{name}={shown}")
     return f"{method.name}({', '.join(parameters)})" if parameters else method.name
