@@ -99,8 +99,9 @@ def _input_shapes(model: nn.Module) -> Iterator[tuple[int, ...]]:
     config = getattr(model, "pretrained_cfg", None) or {}
     size = config.get("input_size") if isinstance(config, dict) else None
     sizes = [size[-2:]] if size else []
-    if grid := getattr(getattr(model, "patch_embed", None), "img_size", None):
-        sizes.insert(0, tuple(grid) if isinstance(grid, (tuple, list)) else (grid, grid))
+    for owner in (model, getattr(model, "patch_embed", None)):
+        if grid := getattr(owner, "img_size", None):
+            sizes.insert(0, tuple(grid) if isinstance(grid, (tuple, list)) else (grid, grid))
     sizes += [(224, 224), (32, 32), (256, 256), (64, 64)]
     if isinstance(first, nn.Linear):
         yield (2, first.in_features)

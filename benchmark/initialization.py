@@ -95,6 +95,8 @@ def initialize(
     start = time.perf_counter()
     _apply_initializer(model, layers, chosen.initializer, seed, batch)
     initialized = time.perf_counter()
+    if initializers.resolve(chosen.initializer)[0].changes_architecture:
+        layers = describe(model)
     method, arguments = rewirings.resolve(chosen.rewiring)
     reports = _rewire_layers(layers, method, arguments, seed)
     return Report(
@@ -149,11 +151,12 @@ def _apply_initializer(
     seed: int,
     batch: Batch | Callable[[], Batch] | None,
 ) -> None:
-    import torch
 
     from benchmark.drawing import fill_matrices, in_float32
+    from benchmark.ownership import Snapshot
 
     method, arguments = initializers.resolve(text)
+    before = Snapshot.of(model, [layer for layer, _ in layers], method.touches)
     if method.level == "model":
         generator = torch_generator(seed, "weights")
         if method.needs_data and batch is None:
@@ -165,9 +168,7 @@ def _apply_initializer(
         for layer, parameter in layers:
             generator = torch_generator(seed, "weights", layer.name)
             fill_matrices(layer, parameter, partial(method.function, **arguments), generator)
-    for layer, parameter in layers:
-        if not torch.isfinite(parameter).all():
-            raise UsageError(f"initializer {text!r} left non-finite weights in {layer.name}")
+    before.check(model, text, rebuilt=method.changes_architecture)
 
 
 def _rewire_layers(

@@ -84,6 +84,11 @@ class Layer:
         """
         return self.outputs * math.prod(self.shape[2:]) // self.blocks
 
+    def fan(self, mode: Literal["fan_in", "fan_out", "fan_avg"]) -> float:
+        """Return fan_in, fan_out or their mean."""
+        fans = {"fan_in": self.fan_in, "fan_out": self.fan_out}
+        return fans.get(mode, (self.fan_in + self.fan_out) / 2)
+
     def split(self) -> tuple[Layer, ...]:
         """Return a layer for each packed matrix, in the order of `Packing.unpack`."""
         if self.blocks == 1:

@@ -50,6 +50,9 @@ def packing_of(name: str, module: nn.Module, model: nn.Module) -> Packing:
     path = name.split(".")
     if path[-1] in _WRAPPERS and len(path) > 1:
         path.pop()
+    if len(path) > 1 and path[-1].isdigit():
+        # A list of layers, one a head, as the `qkvs` of EfficientViT.
+        path[-2:] = [path[-2].removesuffix("s")]
     parent = model.get_submodule(".".join(path[:-1]))
     if getattr(module, "groups", 1) != 1 or not path[-1]:
         return single
@@ -71,7 +74,7 @@ def _declared(name: str, parent: nn.Module) -> Packing | None:
     if name in ("qkv", "kv") and has("key_dim", "val_dim", "num_heads"):
         keys = ("q", "k") if name == "qkv" else ("k",)
         rows = (of.key_dim,) * len(keys) + (of.val_dim,)
-        return Packing((*keys, "v"), rows, of.num_heads)
+        return Packing((*keys, "v"), rows, 1 if hasattr(parent, "qkvs") else of.num_heads)
     if name in ("qkv", "kv") and has("dim_out_qk", "dim_out_v"):
         keys = ("q", "k") if name == "qkv" else ("k",)
         return Packing((*keys, "v"), (of.dim_out_qk,) * len(keys) + (of.dim_out_v,))

@@ -19,7 +19,9 @@ import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+from pydantic import AfterValidator
 
 from benchmark import spelling
 from benchmark.errors import UsageError
@@ -109,7 +111,6 @@ class Architecture(Method):
 initializers: Registry[Initializer] = Registry("initializer", "benchmark.initializers")
 rewirings: Registry[Rewiring] = Registry("rewiring", "benchmark.rewirings")
 datasets: Registry[DataSet] = Registry("data set", "benchmark.datasets")
-
 recipes: Registry[NamedRecipe] = Registry("recipe", "benchmark.recipes")
 architectures: Registry[Architecture] = Registry("architecture")
 
@@ -120,6 +121,30 @@ REGISTRIES: tuple[Registry[Any], ...] = (
     recipes,
     architectures,
 )
+
+
+def _tensor_level(text: str) -> str:
+    canonical = initializers.canonical(text)
+    if initializers.get(spelling.parse_call(canonical).name).level != "tensor":
+        raise UsageError(f"{text!r} fills a whole model; name an initializer that fills a layer")
+    return canonical
+
+
+InitializerName = Annotated[str, AfterValidator(_tensor_level)]
+"""The annotation of a parameter that names a tensor-level initializer, `best_of(orthogonal)`."""
+
+
+def named_initializers(text: str) -> list[Initializer]:
+    """Return the initializer that `text` names and, behind it, those that its parameters name."""
+    method, arguments = initializers.resolve(text)
+    nested = [
+        each
+        for name, value in arguments.items()
+        if method.parameters[name].annotation == InitializerName
+        for each in named_initializers(value)
+    ]
+    return [method, *nested]
+
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

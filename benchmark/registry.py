@@ -102,7 +102,9 @@ class Registry(Generic[M]):
     def resolve(self, text: str) -> tuple[M, dict[str, Any]]:
         """Return the method that `text` names and the parameters that it sets."""
         call = spelling.parse_call(self.canonical(text))
-        return self.get(call.name), dict(call.keywords)
+        method = self.get(call.name)
+        positional = zip(method.parameters, call.positional, strict=False)
+        return method, dict(positional, **dict(call.keywords))
 
     def forget(self, module: str) -> None:
         """Drop the methods that were defined in a module."""

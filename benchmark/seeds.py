@@ -33,6 +33,15 @@ def torch_generator(seed: int, *names: str | int) -> torch.Generator:
     return torch.Generator().manual_seed(derive(seed, *names))
 
 
+def substream(generator: torch.Generator, *names: str | int) -> torch.Generator:
+    """Return a torch generator for the axis `names` under the seed of another generator.
+
+    A model-level initializer draws each layer from a stream of its own name: the same bytes
+    whichever other layers there are. What was already drawn from `generator` has no effect.
+    """
+    return torch_generator(generator.initial_seed(), *names)
+
+
 def numpy_generator(seed: int, *names: str | int) -> numpy.random.Generator:
     """Return a numpy generator for the axis `names`."""
     import numpy

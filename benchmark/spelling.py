@@ -1,12 +1,19 @@
-"""The spelling `name(parameter=value, ...)` that methods, architectures and data sets share."""
+"""The spelling `name(parameter=value, ...)` that methods, architectures and data sets share.
+
+What values a parameter may have is written where it is declared, and checked when a name is read:
+`mode: Literal["fan_in", "fan_out"]`, `offset: Annotated[float, Gt(0)]` with the constraints of
+`annotated_types` (or any other of pydantic's).
+"""
 
 from __future__ import annotations
 
 import inspect
+import itertools
+import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from benchmark.errors import UsageError, unknown_name
 
@@ -98,7 +105,9 @@ def spell(value: Any) -> str:
 def canonical_call(call: Call, parameters: Mapping[str, inspect.Parameter], kind: str) -> Call:
     """Return the one spelling of `call`: named, in signature order, defaults left out.
 
-    Raises UsageError for an unknown parameter or a value of another type than the default's.
+    A leading parameter that must be given is written without its name. Raises UsageError for an
+    unknown parameter, a value of another type than the default's, or one that the parameter's
+    annotation does not allow.
     """
     names = list(parameters)
     if len(call.positional) > len(names):
@@ -113,15 +122,22 @@ def canonical_call(call: Call, parameters: Mapping[str, inspect.Parameter], kind
         given[key] = value
     for name, parameter in parameters.items():
         if name in given:
-            given[name] = _as_default(given[name], parameter.default, f"{call.name}({name}=...)")
+            value = _as_default(given[name], parameter.default, f"{call.name}({name}=...)")
+            given[name] = _allowed(value, parameter.annotation, f"{call.name}({name}=...)")
         elif parameter.default is inspect.Parameter.empty:
             raise UsageError(f"{kind} {call.name!r} needs its parameter {name!r}")
+    required = tuple(itertools.takewhile(lambda name: is_required(parameters[name]), names))
     kept = tuple(
         (name, given[name])
-        for name in names
+        for name in names[len(required) :]
         if name in given and given[name] != parameters[name].default
     )
-    return Call(call.name, (), kept)
+    return Call(call.name, tuple(given[name] for name in required), kept)
+
+
+def is_required(parameter: inspect.Parameter) -> bool:
+    """Tell whether a parameter has no default."""
+    return parameter.default is inspect.Parameter.empty
 
 
 def _as_default(value: Any, default: Any, where: str) -> Any:
@@ -130,17 +146,46 @@ def _as_default(value: Any, default: Any, where: str) -> Any:
     untyped = default is None or default is inspect.Parameter.empty
     if not untyped and type(value) is not type(default):
         raise UsageError(f"{where} takes a value like {spell(default)}, not {spell(value)!r}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{where} takes a finite number, not {value}")
+    return value
+
+
+def _allowed(value: Any, annotation: Any, where: str) -> Any:
+    """Return the value as its annotation has it: one of a Literal's, within Annotated's bounds."""
+    if get_origin(annotation) is Literal:
+        if value not in get_args(annotation):
+            choices = " or ".join(spell(choice) for choice in get_args(annotation))
+            raise UsageError(f"{where} is {choices}, not {spell(value)!r}")
+    elif get_origin(annotation) is Annotated:
+        from pydantic import TypeAdapter, ValidationError
+
+        try:
+            return TypeAdapter(annotation).validate_python(value, strict=True)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"].replace("Input should", "a value should")
+            raise UsageError(f"{where} is {spell(value)}: {reason}") from error
     return value
 
 
 def keyword_parameters(function: Callable[..., Any], skip: int) -> dict[str, inspect.Parameter]:
-    """Return the parameters of `function` behind its first `skip`: the ones a name may set."""
-    return dict(_drop(inspect.signature(function).parameters, skip))
+    """Return the parameters of `function` behind its first `skip`: the ones a name may set.
+
+    Annotations that are text, as under `from __future__ import annotations`, are evaluated in the
+    function's module; one that names what is imported for type checkers only stays text.
+    """
+    parameters = list(inspect.signature(function).parameters.values())[skip:]
+    return {
+        each.name: each.replace(annotation=_evaluated(each.annotation, function))
+        for each in parameters
+        if each.kind is not inspect.Parameter.VAR_KEYWORD
+    }
 
 
-def _drop(
-    parameters: Mapping[str, inspect.Parameter], skip: int
-) -> Iterator[tuple[str, inspect.Parameter]]:
-    for index, (name, parameter) in enumerate(parameters.items()):
-        if index >= skip and parameter.kind is not inspect.Parameter.VAR_KEYWORD:
-            yield name, parameter
+def _evaluated(annotation: Any, function: Callable[..., Any]) -> Any:
+    if not isinstance(annotation, str):
+        return annotation
+    try:
+        return eval(annotation, getattr(function, "__globals__", {}))  # noqa: S307 - as inspect does
+    except NameError:
+        return annotation

@@ -1,9 +1,10 @@
 """What stands around a layer: the activation behind it, the residual branch it ends.
 
 Both are read off the data flow of one forward pass. The activation behind a layer is the first
-nonlinearity that its outputs reach through norms, scales, pools and at most one residual addition,
-before any other layer. A layer ends a residual branch if nothing but norms, scales, pools and gates
-lie between it and the addition of the branch to its shortcut.
+nonlinearity that its outputs reach through norms, scales, pools and additions, before any other
+layer; along a residual stream, whose sums are used more than once, it looks no further than one
+sum. A layer ends a residual branch if no other weight, attention or gate lies between it and the
+addition of the branch to its shortcut.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def activation_behind(node: Node) -> tuple[str, float] | None:
         seen.add(current.index)
         if found := _activation(current):
             return found
-        additions += _is_addition(current)
+        additions += _is_addition(current) and len(current.users) > 1
         if additions <= 1:
             queue.extend((user, additions) for user in current.users)
     return None
@@ -124,23 +125,23 @@ def residual_ends(flow: Flow) -> Iterator[Node]:
         if not _is_addition(node):
             continue
         one, other = dict.fromkeys(node.inputs)
-        branch = _branch(flow, one, other, ancestors, dominators)
-        if branch is not None:
-            found |= {end.index: end for end in _last_weights(branch)}
+        if branch := _branch(flow, one, other, ancestors, dominators):
+            found |= {end.index: end for end in _last_weights(*branch)}
     yield from (found[index] for index in sorted(found))
 
 
 def _branch(
     flow: Flow, one: Node, other: Node, ancestors: list[int], dominators: list[int]
-) -> Node | None:
+) -> tuple[Node, int] | None:
+    """Return the end of the residual branch and the index of its fork, None if there is none."""
     if ancestors[other.index] >> one.index & 1:
-        return other
+        return other, one.index
     if ancestors[one.index] >> other.index & 1:
-        return one
+        return one, other.index
     fork = _common(one.index, other.index, dominators)
     weights = [_longest(flow, fork, x, ancestors) for x in (one, other)]
     if min(weights) == 1 < max(weights):
-        return one if weights[0] > weights[1] else other
+        return one if weights[0] > weights[1] else other, fork
     return None
 
 
@@ -173,17 +174,17 @@ def _longest(flow: Flow, fork: int, end: Node, ancestors: list[int]) -> int:
     return length.get(end.index, 0)
 
 
-def _last_weights(branch: Node) -> list[Node]:
+def _last_weights(branch: Node, fork: int) -> list[Node]:
     """Walk back from a branch's end to its last weights; none where attention is in between."""
     ends, stack, seen = [], [branch], set()
     while stack:
         node = stack.pop()
-        if node.index in seen:
+        if node.index in seen or node.index <= fork:
             continue
         seen.add(node.index)
         if node.weights:
             ends.append(node)
-        elif _is_barrier(node) or not node.inputs or _activation(node):
+        elif _is_barrier(node) or node.operation in _GATES:
             return []
         else:
             stack += [x for x in node.inputs if len(node.inputs) == 1 or not _is_gate(x, node)]

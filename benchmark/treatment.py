@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from benchmark import spelling
 from benchmark.errors import UsageError
-from benchmark.plugins import initializers, rewirings
+from benchmark.plugins import initializers, named_initializers, rewirings
+from benchmark.registry import Method
 
 
 @dataclass(frozen=True, order=True)
@@ -23,7 +24,8 @@ class Treatment:
     @property
     def content(self) -> dict[str, object]:
         """What of the treatment decides a trial's outcome: its names and its plugins' source."""
-        methods = (initializers.resolve(self.initializer)[0], rewirings.resolve(self.rewiring)[0])
+        rewiring, _ = rewirings.resolve(self.rewiring)
+        methods: list[Method] = [*named_initializers(self.initializer), rewiring]
         hashes = {method.name: method.plugin_hash for method in methods if method.plugin_hash}
         return {"initializer": self.initializer, "rewiring": self.rewiring, "plugins": hashes}
 

@@ -272,7 +272,7 @@ def test_a_rewiring_that_draws_anew_may_change_values_but_not_into_nan() -> None
     benchmark.initialize(model, "kaiming_normal+redraw(scale=100)")
     assert model.stem.weight.abs().max() > 50
     with pytest.raises(UsageError, match="'redraw' left non-finite weights in stem"):
-        benchmark.initialize(Mixed(), "kaiming_normal+redraw(scale=nan)")
+        benchmark.initialize(Mixed(), "kaiming_normal+redraw(scale=1e39)")
 
 
 @pytest.mark.usefixtures("registries")
@@ -298,7 +298,7 @@ def test_a_method_entered_by_the_decorator_gets_the_layer_and_its_parameters() -
 
 @pytest.mark.usefixtures("registries")
 def test_a_model_level_method_gets_the_model_and_a_generator_of_the_seed() -> None:
-    @initializer("biased", summary="draws the head's bias", level="model")
+    @initializer("biased", summary="draws a bias", level="model", touches=("biases",))
     def biased(model, generator) -> None:
         with torch.no_grad():
             model.head.bias.normal_(generator=generator)

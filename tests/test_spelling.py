@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytest
+from annotated_types import Ge, Gt, Le
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -107,6 +108,44 @@ def test_a_parameter_without_default_must_be_given() -> None:
 
     with pytest.raises(UsageError, match="needs its parameter 'rank'"):
         canonical_call(parse_call("needs"), parameters(needs), "method")
-    assert str(canonical_call(parse_call("needs(4)"), parameters(needs), "method")) == (
-        "needs(rank=4)"
+    for text in ("needs(4)", "needs(rank=4)"):
+        assert str(canonical_call(parse_call(text), parameters(needs), "method")) == "needs(4)"
+
+
+def bounded(
+    weight: object,
+    mode: Literal["fan_in", "fan_out"] = "fan_in",
+    offset: Annotated[float, Gt(0)] = 1.0,
+    k: Annotated[int, Ge(1), Le(9)] = 3,
+    free: float = 0.0,
+) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("bounded(mode=fan_avg)", r"bounded\(mode=...\) is fan_in or fan_out, not 'fan_avg'"),
+        ("bounded(offset=0)", r"bounded\(offset=...\) is 0.0: a value should be greater than 0"),
+        ("bounded(offset=-1)", "greater than 0"),
+        ("bounded(k=0)", "greater than or equal to 1"),
+        ("bounded(k=10)", "less than or equal to 9"),
+        ("bounded(free=nan)", "takes a finite number"),
+        ("bounded(offset=inf)", "takes a finite number"),
+    ],
+)
+def test_a_value_that_the_annotation_does_not_allow_is_refused(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        canonical_call(parse_call(text), parameters(bounded), "method")
+
+
+def test_allowed_values_at_the_bounds_pass() -> None:
+    text = "bounded(mode=fan_out, offset=0.001, k=9, free=-1.0)"
+    assert str(canonical_call(parse_call(text), parameters(bounded), "method")) == text
+
+
+def test_an_annotation_for_type_checkers_only_is_no_obstacle() -> None:
+    def hidden(weight: object, rank: NotImported = 3) -> None: ...  # type: ignore[name-defined] # noqa: F821
+
+    assert str(canonical_call(parse_call("hidden(4)"), parameters(hidden), "method")) == (
+        "hidden(rank=4)"
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from benchmark.errors import UsageError
+from annotated_types import Ge
+
 from benchmark.plugins import initializer
 
 if TYPE_CHECKING:
@@ -23,15 +24,12 @@ def kaiming_normal(
     weight: torch.Tensor,
     layer: Layer,
     generator: torch.Generator,
-    mode: str = "fan_in",
-    gain: float = math.sqrt(2.0),
+    mode: Literal["fan_in", "fan_out", "fan_avg"] = "fan_in",
+    gain: Annotated[float, Ge(0)] = math.sqrt(2.0),
 ) -> None:
     """Draw every weight from N(0, gain^2 / fan), with the fan that `mode` names.
 
-    The fans are those of the layer, right for grouped convolutions. Raises UsageError for a mode
-    that is neither fan_in nor fan_out. He et al. 2015, equations 10 and 14.
+    The fans are those of the layer, right for grouped convolutions; fan_avg is their mean. He et
+    al. 2015, equations 10 and 14.
     """
-    fans = {"fan_in": layer.fan_in, "fan_out": layer.fan_out}
-    if mode not in fans:
-        raise UsageError(f"kaiming_normal(mode={mode}): write mode=fan_in or mode=fan_out")
-    weight.normal_(0.0, gain / math.sqrt(fans[mode]), generator=generator)
+    weight.normal_(0.0, gain / math.sqrt(layer.fan(mode)), generator=generator)

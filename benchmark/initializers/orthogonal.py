@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Ge
 
 from benchmark.matrices import fill_matrix, haar
 from benchmark.plugins import initializer
@@ -19,7 +21,10 @@ if TYPE_CHECKING:
     paper="arXiv:1312.6120",
 )
 def orthogonal(
-    weight: torch.Tensor, layer: Layer, generator: torch.Generator, gain: float = 1.0
+    weight: torch.Tensor,
+    layer: Layer,
+    generator: torch.Generator,
+    gain: Annotated[float, Ge(0)] = 1.0,
 ) -> None:
     """Fill the matrix [out, in] with a Haar-random semi-orthogonal matrix.
 
