@@ -114,7 +114,7 @@ class Stack(Network):
     ) -> None:
         super().__init__(candidates, data, device)
         models = [each.model for each in candidates]
-        self._weights, self._buffers = stack_module_state(models)  # type: ignore[arg-type]
+        self._weights, self._buffers = stack_module_state(models)
         use_stacked(self._optimizer, self._model, self._weights)
         for model in models:
             model.to("meta")

@@ -53,7 +53,7 @@ def _why_not_optimizer(name: str, recipe: Recipe, device: str) -> str:
     """Step a stacked pair of layers and its two solo twins with the same gradients."""
     twins = [_some_layers(seed).to(device) for seed in (0, 1)]
     try:
-        pair, _ = torch.func.stack_module_state(copy.deepcopy(twins))  # type: ignore[arg-type]
+        pair, _ = torch.func.stack_module_state(copy.deepcopy(twins))
         solo = [make_optimizer(twin, recipe) for twin in twins]
         template = copy.deepcopy(twins[0])
         together = make_optimizer(template, recipe)
@@ -110,7 +110,7 @@ def _why_not_model(
             ).to(device, torch.float64)
             for seed in (0, 1)
         ]
-        weights, buffers = torch.func.stack_module_state(copy.deepcopy(twins))  # type: ignore[arg-type]
+        weights, buffers = torch.func.stack_module_state(copy.deepcopy(twins))
         template = copy.deepcopy(twins[0]).to("meta")
         together = stacked_logits(template, weights, buffers, images, seeds)
         mean_losses(together, labels).sum().backward()

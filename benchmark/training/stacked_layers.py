@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch._C import _functorch  # type: ignore[attr-defined]
+from torch._C import _functorch
 from torch._functorch.pyfunctorch import retrieve_current_functorch_interpreter
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
@@ -79,7 +79,8 @@ def _physical(tensor: Tensor) -> tuple[Tensor, int | None]:
 
 
 def _wrap(physical: Tensor, dim: int) -> Tensor:
-    return _functorch._add_batch_dim(physical, dim, _functorch.maybe_current_level())
+    level = _functorch.maybe_current_level()
+    return _functorch._add_batch_dim(physical, dim, level)  # type: ignore[arg-type]
 
 
 def _stacked(*tensors: Tensor | None) -> list[Tensor] | None:
@@ -244,13 +245,18 @@ def _attention(
     if q.device.type == "cpu" and k.shape[-2] <= EXPLICIT_ATTENTION:
         factor = q.shape[-1] ** -0.5 if scale is None else scale
         return _wrap(((q * factor) @ k.transpose(-1, -2)).softmax(-1) @ v, 0)
-    flat = (each.flatten(0, 1) for each in every)
-    result = functional.scaled_dot_product_attention(*flat, scale=scale)
+    result = functional.scaled_dot_product_attention(
+        q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), scale=scale
+    )
     return _wrap(result.unflatten(0, q.shape[:2]), 0)
 
 
 def _dropout(
-    layers: StackedLayers, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+    layers: StackedLayers,
+    input: Tensor,
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,
 ) -> Tensor:
     if not training or p == 0:
         return input
