@@ -35,7 +35,7 @@ class Network:
         self._optimizer = make_optimizer(self._model, recipe)
         updates = max(len(data.train) // recipe.batch_size, 1)
         self._schedule = make_schedule(self._optimizer, recipe, updates)
-        self._recipe = recipe
+        self.recipe = recipe
         self._device = device
         self._update = 0
         self._training = Tally(len(candidates), device)
@@ -50,13 +50,13 @@ class Network:
         """Train on a batch; dropout draws from each trial's own stream, whoever is beside it."""
         seeds = [derive(each.trial.seed, "dropout", self._update) for each in self.courses]
         self._model.train()
-        with autocast(self._recipe, self._device):
+        with autocast(self.recipe, self._device):
             logits = self._logits(images, seeds)
-            losses = mean_losses(logits, labels, self._recipe.label_smoothing)
+            losses = mean_losses(logits, labels, self.recipe.label_smoothing)
         self._optimizer.zero_grad(set_to_none=True)
         losses.sum().backward()
-        if self._recipe.clip_gradient is not None:
-            self._clip(self._recipe.clip_gradient)
+        if self.recipe.clip_gradient is not None:
+            self._clip(self.recipe.clip_gradient)
         self._optimizer.step()
         self._update += 1
         self._schedule.step_update(self._update)
@@ -67,7 +67,7 @@ class Network:
         self._model.eval()
         size = max(EVALUATION_BATCH // len(self.courses), 1)
         for part, truth in zip(images.split(size), labels.split(size), strict=True):
-            with torch.no_grad(), autocast(self._recipe, self._device):
+            with torch.no_grad(), autocast(self.recipe, self._device):
                 logits = self._logits(part, None)
                 self._evaluation.add(mean_losses(logits, truth), logits, truth)
 

@@ -68,7 +68,7 @@ def _why_not_optimizer(name: str, recipe: Recipe, device: str) -> str:
                 for place, twin in enumerate(twins):
                     twin.get_parameter(parameter).grad = gradient[place].clone()
             if recipe.clip_gradient is not None:
-                clip_each([each.grad for each in pair.values()], recipe.clip_gradient)  # type: ignore[misc]
+                clip_each([each.grad for each in pair.values()], recipe.clip_gradient)
                 for twin in twins:
                     torch.nn.utils.clip_grad_norm_(twin.parameters(), recipe.clip_gradient)
             for optimizer in (*solo, together):
