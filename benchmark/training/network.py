@@ -49,7 +49,8 @@ class Network:
     def step(self, images: torch.Tensor, labels: torch.Tensor) -> None:
         """Train on a batch; dropout draws from each trial's own stream, whoever is beside it."""
         seeds = [derive(each.trial.seed, "dropout", self._update) for each in self.courses]
-        self._model.train()
+        if not self._model.training:
+            self._model.train()
         with autocast(self.recipe, self._device):
             logits = self._logits(images, seeds)
             losses = mean_losses(logits, labels, self.recipe.label_smoothing)
