@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmark.axes import Exclude, Include, is_pattern, seed_list
 from benchmark.combinations import combine, numbered, without
@@ -26,6 +26,8 @@ MANIFEST_SCHEMA = 1
 """Raised when the form of `manifest` changes."""
 
 MAX_TRIALS = 1_000_000
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -125,14 +127,34 @@ def missing(grid: Grid, done: Collection[str]) -> list[Trial]:
 
 
 def make_cohorts(trials: Iterable[Trial], size: int) -> list[Cohort]:
-    """Group trials by cell and data seed, at most `size` together, in order.
+    """Put trials that may be trained together into cohorts, at most `size` each, in order.
 
     Cohorts of one group differ by at most one trial in size: no small rest is left at its end.
     """
-    groups: dict[tuple[Cell, int], list[Trial]] = {}
+    return [Cohort(tuple(part)) for each in group(trials) for part in even_parts(each, size)]
+
+
+def group(trials: Iterable[Trial]) -> list[list[Trial]]:
+    """Return the trials that may be trained together, in order.
+
+    Those of one cell and one data seed; an initializer that makes another network or learns at
+    other rates stays by itself.
+    """
+    groups: dict[tuple[Cell, int, str], list[Trial]] = {}
     for trial in trials:
-        groups.setdefault((trial.cell, trial.data_seed), []).append(trial)
-    return [Cohort(part) for group in groups.values() for part in _even_parts(group, size)]
+        method, _ = initializers.resolve(trial.treatment.initializer)
+        own = method.changes_architecture or method.changes_learning_rate
+        alone = trial.treatment.initializer if own else ""
+        groups.setdefault((trial.cell, trial.data_seed, alone), []).append(trial)
+    return list(groups.values())
+
+
+def even_parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Yield parts of at most `size` items, which differ by at most one in length."""
+    count = -(-len(items) // size)
+    bounds = [len(items) * part // count for part in range(count + 1)]
+    for start, end in itertools.pairwise(bounds):
+        yield items[start:end]
 
 
 def manifest(grid: Grid) -> dict[str, Any]:
@@ -251,13 +273,6 @@ def _gaps(grid: Grid) -> Iterator[Finding]:
         for side, treatment in (("a", contrast.a), ("b", contrast.b)):
             if treatment not in there:
                 yield ("contrasts", index, side), f"{treatment!r} is excluded everywhere"
-
-
-def _even_parts(trials: Sequence[Trial], size: int) -> Iterator[tuple[Trial, ...]]:
-    count = -(-len(trials) // size)
-    bounds = [len(trials) * part // count for part in range(count + 1)]
-    for start, end in itertools.pairwise(bounds):
-        yield tuple(trials[start:end])
 
 
 def _cell_entry(cell: Cell) -> dict[str, Any]:

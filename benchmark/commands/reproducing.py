@@ -41,15 +41,15 @@ def reproduce(
     then = execution.find_record(records, trial)
     load_plugins(plugins)
     again = execution.rebuild(then)
+    cohort = execution.rebuild_cohort(again, then, records)
     console.print(
         Text(
             f"{then.trial}: {plain(then.treatment)}, seed {then.seed}, in {plain(again.cell)},"
             f" {again.cell.recipe.epochs} epochs"
         )
     )
-    now = execution.run_again(
-        again, device=device, threads=execution.threads_of(then), data_dir=data_dir
-    )
+    threads = execution.threads_of(then)
+    now = execution.run_again(cohort, again, device=device, threads=threads, data_dir=data_dir)
     found = execution.compare(then, now)
     _report(found, _spread(then, records.values()), console)
     return 0 if found.same_result else FAILED

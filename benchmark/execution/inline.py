@@ -18,6 +18,8 @@ from benchmark.execution.jobs import (
 
 if TYPE_CHECKING:
     from benchmark.execution.worker import Worker
+    from benchmark.grid import Cohort
+    from benchmark.training.throughput import Throughput
     from benchmark.trial import Cell
 
 
@@ -37,6 +39,9 @@ class InlineExecutor:
 
     def check(self, cells: Sequence[Cell]) -> list[str]:
         return self._worker.check(cells)
+
+    def measure(self, cohorts: Sequence[Cohort]) -> list[Throughput]:
+        return [self._worker.measure(cohort) for cohort in cohorts]
 
     def run(self, jobs: Sequence[Job], attempts: int) -> Iterator[Event]:
         queue = deque(jobs)

@@ -14,6 +14,7 @@ from benchmark.trial import Cell, Record, Status
 if TYPE_CHECKING:
     from benchmark.grid import Cohort
     from benchmark.plugins import Plugin
+    from benchmark.training.throughput import Throughput
 
 Failure = Literal["out_of_memory", "timeout", "lost", "error"]
 
@@ -77,6 +78,9 @@ class Executor(Protocol):
 
     def check(self, cells: Sequence[Cell]) -> list[str]:
         """Return what keeps any of these cells from being trained; nothing is trained."""
+
+    def measure(self, cohorts: Sequence[Cohort]) -> list[Throughput]:
+        """Return how fast the cell of each cohort trains in cohorts up to its size."""
 
     def run(self, jobs: Sequence[Job], attempts: int) -> Iterator[Event]:
         """Train the jobs and yield what happens, as it happens."""

@@ -28,6 +28,8 @@ from benchmark.execution.jobs import (
 )
 
 if TYPE_CHECKING:
+    from benchmark.grid import Cohort
+    from benchmark.training.throughput import Throughput
     from benchmark.trial import Cell
 
 POLL_SECONDS = 1.0
@@ -55,6 +57,10 @@ class WorkerActor:
     def check(self, cells: Sequence[Cell]) -> list[str]:
         """Return what keeps these cells from being trained."""
         return self._worker.check(cells)
+
+    def measure(self, cohorts: Sequence[Cohort]) -> list[Throughput]:
+        """Measure how fast the cells of these cohorts train."""
+        return [self._worker.measure(cohort) for cohort in cohorts]
 
     def train(self, job: Job) -> Outcome:
         """Train a cohort."""
@@ -112,6 +118,18 @@ class RayExecutor:
         while not self._idle:
             self._advance()
         return list(self._ray.get(self._idle[0].check.remote(cells)))
+
+    def measure(self, cohorts: Sequence[Cohort]) -> list[Throughput]:
+        while not self._idle:
+            self._advance()
+        actors = len(self._idle)
+        parts = [
+            actor.measure.remote(cohorts[place::actors]) for place, actor in enumerate(self._idle)
+        ]
+        found: list[Any] = [None] * len(cohorts)
+        for place, part in enumerate(self._ray.get(parts)):
+            found[place::actors] = part
+        return found
 
     def run(self, jobs: Sequence[Job], attempts: int) -> Iterator[Event]:
         queue = deque(jobs)

@@ -6,7 +6,7 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -19,6 +19,9 @@ from benchmark.results.plausibility import sentences
 from benchmark.spelling import parse_call
 from benchmark.treatment import Treatment
 from benchmark.trial import PROTOCOL, Cell, Record, Trial
+
+if TYPE_CHECKING:
+    from benchmark.grid import Cohort
 
 MOST_THREADS = 1024
 _NUMBERS = (
@@ -128,13 +131,38 @@ def rebuild(record: Record) -> Trial:
     return trial
 
 
-def run_again(trial: Trial, *, device: str, threads: int, data_dir: str | None) -> Record:
-    """Train a trial alone in this process and return its record, as it would be read back.
+def rebuild_cohort(trial: Trial, record: Record, records: Mapping[str, Record]) -> Cohort:
+    """Make the cohort that a trial was trained in anew, from the records of its members.
 
-    Raises UsageError where its data set or its architecture cannot be had here.
+    The trial alone where a member's record is missing or cannot be followed: it will differ in the
+    last bits, and `compare` says how many were trained together.
+    """
+    from benchmark.grid import Cohort
+
+    members = _members(record)
+    try:
+        trials = [trial if each == trial.id else rebuild(records[each]) for each in members]
+    except (KeyError, UsageError):
+        trials = []
+    return Cohort(tuple(trials) or (trial,))
+
+
+def _members(record: Record) -> list[str]:
+    cohort = record.provenance.get("cohort")
+    members = cohort.get("trials", []) if isinstance(cohort, dict) else []
+    known = isinstance(members, list) and all(isinstance(each, str) for each in members)
+    return members if known and record.trial in members else []
+
+
+def run_again(
+    cohort: Cohort, trial: Trial, *, device: str, threads: int, data_dir: str | None
+) -> Record:
+    """Train a trial's cohort in this process and return its record, as it would be read back.
+
+    Raises UsageError where its data set or its architecture cannot be had here, or its cohort does
+    not fit into memory.
     """
     from benchmark.execution.inline import InlineExecutor
-    from benchmark.grid import Cohort
 
     plugins = tuple(installed_plugins())
     executor = InlineExecutor(
@@ -142,13 +170,13 @@ def run_again(trial: Trial, *, device: str, threads: int, data_dir: str | None) 
     )
     if problems := executor.check([trial.cell]):
         raise UsageError("\n".join(problems))
-    (record,) = (
-        record
-        for event in executor.run([Job(Cohort((trial,)))], attempts=1)
-        if isinstance(event, Finished)
-        for record in event.records
-    )
-    return Record.from_dict(json.loads(record.to_json()))
+    for event in executor.run([Job(cohort)], attempts=1):
+        if isinstance(event, Finished) and event.again:
+            raise UsageError(f"the cohort of the trial {trial.id} cannot be had here: {event.note}")
+        if isinstance(event, Finished):
+            found = {record.trial: record for record in event.records}
+            return Record.from_dict(json.loads(found[trial.id].to_json()))
+    raise AssertionError("an executor ended without the trial")
 
 
 def threads_of(record: Record) -> int:

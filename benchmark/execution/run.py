@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from benchmark import grid as grids
 from benchmark.errors import UsageError
+from benchmark.execution.cohort_plan import CohortPlan
 from benchmark.execution.jobs import Event, Executor, Finished, Job, Settings
 from benchmark.results.store import CONFIG, Store
 
@@ -15,9 +16,7 @@ if TYPE_CHECKING:
     from benchmark.config import GridConfig
     from benchmark.grid import Grid
     from benchmark.plugins import Plugin
-
-LARGEST_AUTO_COHORT = 4
-COHORTS_PER_WORKER = 32
+    from benchmark.trial import Trial
 
 
 @dataclass(frozen=True)
@@ -60,12 +59,7 @@ def train_missing(
             cells = list({trial.cell.key: trial.cell for trial in missing}.values())
             if problems := executor.check(cells):
                 raise UsageError("\n".join(problems))
-            size = cohort_size(grid.config, len(missing), executor.workers)
-            jobs = [Job(cohort) for cohort in grids.make_cohorts(missing, size)]
-            for event in executor.run(jobs, grid.config.execution.attempts):
-                if isinstance(event, Finished):
-                    store.append(*event.records)
-                on_event(event)
+            _train(grid, missing, store, executor, on_event)
         finally:
             executor.close()
     return summarise(grid, store)
@@ -80,15 +74,30 @@ def summarise(grid: Grid, store: Store) -> Summary:
     return Summary(len(grid.trials), statuses)
 
 
-def cohort_size(config: GridConfig, missing: int, workers: int) -> int:
-    """Return how many trials are trained side by side: as configured, or `auto`.
-
-    Automatic cohorts are so small that every worker gets many of them: none waits long for
-    another at the end, and a kill costs little.
-    """
-    if config.execution.cohort_size != "auto":
-        return int(config.execution.cohort_size)
-    return max(min(missing // (COHORTS_PER_WORKER * workers), LARGEST_AUTO_COHORT), 1)
+def _train(
+    grid: Grid,
+    missing: Sequence[Trial],
+    store: Store,
+    executor: Executor,
+    on_event: Callable[[Event], None],
+) -> None:
+    """Train the missing trials in their planned cohorts; write changes of the plan down."""
+    execution = grid.config.execution
+    plan = CohortPlan.read(store, execution.threads)
+    size = None if execution.cohort_size == "auto" else int(execution.cohort_size)
+    cohorts = plan.cohorts(grid.trials, missing, size, executor.workers, executor.measure)
+    wanted = {trial.id for trial in missing}
+    planned = {cohort.id for cohort in cohorts}
+    for event in executor.run([Job(cohort) for cohort in cohorts], execution.attempts):
+        if isinstance(event, Finished):
+            # Members that are done were trained again for the sake of the others alone.
+            records = [plan.noted(each) for each in event.records if each.trial in wanted]
+            store.append(*records)
+            event = replace(event, records=tuple(records))
+            again = [job.cohort for job in event.again if job.cohort.id not in planned]
+            planned |= {cohort.id for cohort in again}
+            plan.write(again, event.note)
+        on_event(event)
 
 
 def make_executor(config: GridConfig, plugins: Collection[Plugin]) -> Executor:

@@ -22,6 +22,7 @@ from benchmark.training.cohort import CohortMemoryError, train_cohort
 from benchmark.training.data import CellData, prepare
 from benchmark.training.device import choose_device, is_out_of_memory
 from benchmark.training.probe import image_size_of, probe
+from benchmark.training.throughput import Throughput, measure
 from benchmark.trial import Cell
 
 if TYPE_CHECKING:
@@ -50,14 +51,8 @@ class Worker:
 
     def train(self, cohort: Cohort) -> Outcome:
         """Train a cohort and return its records, or why there are none."""
-        cell = cohort.cell
         try:
-            data = self._prepare(
-                cell.dataset,
-                image_size_of(cell),
-                cohort.data_seed,
-                cell.recipe.validation_fraction,
-            )
+            data = self._data_of(cohort)
             records = train_cohort(cohort, data, self._device, self._provenance)
         except Exception as error:
             if isinstance(error, CohortMemoryError) or is_out_of_memory(error):
@@ -66,6 +61,10 @@ class Worker:
                 return Outcome(failure="out_of_memory", message=str(error))
             return Outcome(failure="error", message=traceback.format_exc().rstrip())
         return Outcome(records=tuple(records))
+
+    def measure(self, cohort: Cohort) -> Throughput:
+        """Measure how fast the cohort's cell trains in cohorts up to its size."""
+        return measure(cohort, self._data_of(cohort), self._device)
 
     def check(self, cells: Sequence[Cell]) -> list[str]:
         """Load every data set and send a batch through every architecture; return what failed."""
@@ -77,6 +76,12 @@ class Worker:
             except UsageError as error:
                 problems[str(error)] = None
         return list(problems)
+
+    def _data_of(self, cohort: Cohort) -> CellData:
+        cell = cohort.cell
+        return self._prepare(
+            cell.dataset, image_size_of(cell), cohort.data_seed, cell.recipe.validation_fraction
+        )
 
     def _load_dataset(self, text: str) -> Images:
         method, arguments = plugins.datasets.resolve(text)

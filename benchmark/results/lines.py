@@ -10,6 +10,7 @@ from benchmark.trial import Record
 
 RECORDS = "records.jsonl"
 MANIFEST = "grid.json"
+COHORTS = "cohorts.jsonl"
 LONGEST_LINE = 16 * 2**20
 
 

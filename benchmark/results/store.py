@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Protocol
 
 from benchmark.errors import RunError, StoreError
@@ -81,6 +81,24 @@ class Store:
                 " finished trial before this one is kept; mend it and run the same command again"
             ) from error
         self._records |= {record.trial: record for record in records}
+
+    def append_lines(self, name: str, entries: Collection[Mapping[str, Any]]) -> None:
+        """Add a line of JSON each to a small file of lines, which is written anew as a whole."""
+        if entries:
+            lines = [json.dumps(entry, separators=(",", ":")) + "\n" for entry in entries]
+            before = self._location.read(name) or b""
+            self._location.write(name, before + "".join(lines).encode())
+
+    def read_lines(self, name: str) -> list[dict[str, Any]]:
+        """Return what the lines of such a file say; nothing if there is no such file.
+
+        Raises StoreError for a line that is no JSON object.
+        """
+        data = self._location.read(name) or b""
+        try:
+            return [dict(json.loads(line)) for line in data.splitlines()]
+        except (ValueError, TypeError) as error:
+            raise StoreError(f"{self.folder}/{name} cannot be read: {error}") from error
 
     def write(self, name: str, text: str) -> None:
         """Write a whole file: readers never see half of it."""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from benchmark.execution.reproduce import run_again
+from benchmark.grid import Cohort
 from benchmark.treatment import parse_treatment
 from benchmark.trial import Trial, content_id
 from tests.conftest import Command, make_cell
@@ -21,7 +22,7 @@ from tests.results.believable import write_folder
 def trained() -> dict[str, Any]:
     """The record of a trial that was trained just now."""
     trial = Trial(make_cell(), parse_treatment("kaiming_normal+pa"), 1)
-    made = run_again(trial, device="cpu", threads=1, data_dir=None)
+    made = run_again(Cohort((trial,)), trial, device="cpu", threads=1, data_dir=None)
     return json.loads(made.to_json())
 
 

@@ -110,7 +110,7 @@ def test_ray_gives_the_bytes_of_inline_and_prints_nothing(
     pool: Callable[..., RayExecutor],
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    grid = expand(load_config(write_config()))
+    grid = expand(load_config(write_config(), ["execution.cohort_size=2"]))
     results = []
     for name, make in (("inline", lambda: InlineExecutor(CPU)), ("ray", pool)):
         with open_store(str(tmp_path / name)) as store:

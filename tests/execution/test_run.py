@@ -11,14 +11,17 @@ from benchmark.config import load_config
 from benchmark.errors import UsageError
 from benchmark.execution.inline import InlineExecutor
 from benchmark.execution.jobs import Event, Finished, Job, Outcome, Settings
-from benchmark.execution.run import cohort_size, train_missing
+from benchmark.execution.run import train_missing
 from benchmark.execution.worker import Worker
-from benchmark.grid import expand
-from benchmark.results.store import open_store
+from benchmark.grid import Cohort, expand
+from benchmark.results.lines import COHORTS
+from benchmark.results.store import Store, open_store
+from benchmark.training.throughput import Throughput
 from benchmark.trial import Cell
 
 WriteConfig = Callable[..., Path]
 INLINE = Settings(device="cpu")
+ONE_BY_ONE = ["execution.cohort_size=1"]
 
 
 def inline() -> InlineExecutor:
@@ -28,7 +31,7 @@ def inline() -> InlineExecutor:
 def test_a_grid_is_trained_once_and_extended_without_repeats(
     write_config: WriteConfig, tmp_path: Path
 ) -> None:
-    grid = expand(load_config(write_config()))
+    grid = expand(load_config(write_config(), ONE_BY_ONE))
     assert len(grid.trials) == 8
     with open_store(str(tmp_path / "out")) as store:
         assert train_missing(grid, store, inline).statuses == {"ok": 8}
@@ -43,7 +46,8 @@ def test_a_grid_is_trained_once_and_extended_without_repeats(
         load_config(
             write_config(
                 ("[none, pa]", "[pa, none, shuffle]"), ("seeds: 2", "seeds: 3"), ("small", "wide")
-            )
+            ),
+            ONE_BY_ONE,
         )
     )
     trained = []
@@ -103,15 +107,19 @@ class Interrupting:
 
     workers = 1
 
-    def __init__(self) -> None:
+    def __init__(self, finished: int = 3) -> None:
         self._inner = inline()
+        self.finished = finished
         self.closed = False
 
     def check(self, cells: Sequence[Cell]) -> list[str]:
         return []
 
+    def measure(self, cohorts: Sequence[Cohort]) -> list[Throughput]:
+        return self._inner.measure(cohorts)
+
     def run(self, jobs: Sequence[Job], attempts: int) -> Iterator[Event]:
-        yield from self._inner.run(jobs[:3], attempts)
+        yield from self._inner.run(jobs[: self.finished], attempts)
         raise KeyboardInterrupt
 
     def close(self) -> None:
@@ -121,7 +129,7 @@ class Interrupting:
 def test_an_interrupt_keeps_what_is_finished_and_ends_the_workers(
     write_config: WriteConfig, tmp_path: Path
 ) -> None:
-    grid = expand(load_config(write_config()))
+    grid = expand(load_config(write_config(), ONE_BY_ONE))
     executor = Interrupting()
     with open_store(str(tmp_path / "out")) as store:
         with pytest.raises(KeyboardInterrupt):
@@ -131,10 +139,63 @@ def test_an_interrupt_keeps_what_is_finished_and_ends_the_workers(
         assert train_missing(grid, store, inline).statuses == {"ok": 8}
 
 
-def test_automatic_cohorts_leave_every_worker_several(write_config: WriteConfig) -> None:
-    config = load_config(write_config())
-    assert cohort_size(config, missing=8, workers=2) == 1
-    assert cohort_size(config, missing=128, workers=2) == 2
-    assert cohort_size(config, missing=10_000, workers=2) == 4
-    fixed = load_config(write_config(), ["execution.cohort_size=16"])
-    assert cohort_size(fixed, missing=8, workers=2) == 16
+def outcomes(store: Store) -> dict[str, tuple[object, ...]]:
+    return {
+        trial: (record.test_loss, record.curves["train_loss"], record.provenance["cohort"])
+        for trial, record in store.records.items()
+    }
+
+
+def test_a_run_resumed_within_a_cohort_repeats_it_and_keeps_what_it_had(
+    write_config: WriteConfig, tmp_path: Path
+) -> None:
+    grid = expand(
+        load_config(write_config(("epochs: 2", "epochs: 1")), ["execution.cohort_size=4"])
+    )
+    with open_store(str(tmp_path / "whole")) as store:
+        train_missing(grid, store, inline)
+        expected = outcomes(store)
+        plan = store.read_lines(COHORTS)
+    with open_store(str(tmp_path / "stopped")) as store:
+        store.append_lines(COHORTS, plan)
+        with pytest.raises(KeyboardInterrupt):
+            train_missing(grid, store, lambda: Interrupting(1))
+    records = tmp_path / "stopped" / "records.jsonl"
+    first = records.read_bytes().splitlines(keepends=True)[0]
+    records.write_bytes(first)
+    finished: list[str] = []
+
+    def collect(event: Event) -> None:
+        if isinstance(event, Finished):
+            finished.extend(record.trial for record in event.records)
+
+    with open_store(str(tmp_path / "stopped")) as store:
+        train_missing(grid, store, inline, on_event=collect)
+        assert outcomes(store) == expected
+        assert store.read_lines(COHORTS) == plan
+    assert len(finished) == len(set(finished)) == len(expected) - 1
+    assert records.read_bytes().startswith(first)
+    assert {cohort["size"] for _, _, cohort in expected.values()} == {4}
+
+
+def test_a_cohort_that_was_halved_is_written_down_and_noted(
+    write_config: WriteConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid = expand(
+        load_config(write_config(("epochs: 2", "epochs: 1")), ["execution.cohort_size=4"])
+    )
+    original = Worker.train
+
+    def train(self: Worker, cohort: Cohort) -> Outcome:
+        full = len(cohort.trials) == 4 and cohort.trials[0].seed == 0
+        return Outcome(failure="out_of_memory") if full else original(self, cohort)
+
+    monkeypatch.setattr(Worker, "train", train)
+    with open_store(str(tmp_path / "out")) as store:
+        train_missing(grid, store, inline)
+        cohorts = [each.provenance["cohort"] for each in store.records.values()]
+        plan = store.read_lines(COHORTS)
+    assert sorted(each["size"] for each in cohorts) == [2] * 4 + [4] * 4
+    assert all("out_of_memory" in each["changed"] for each in cohorts if each["size"] == 2)
+    assert not any("changed" in each for each in cohorts if each["size"] == 4)
+    assert [len(each["trials"]) for each in plan] == [4, 4, 2, 2]

@@ -13,7 +13,8 @@ import torch
 
 from benchmark.execution.jobs import Settings
 from benchmark.execution.worker import Worker
-from benchmark.training.replica import Replica
+from benchmark.training import stackable
+from benchmark.training.network import Network, Stack
 from benchmark.trial import Record
 from tests.conftest import make_cell, make_cohort
 
@@ -29,13 +30,51 @@ def numbers(record: Record) -> tuple[object, ...]:
     return record.status, record.accuracy, record.test_loss, curves, record.strength
 
 
-def test_a_trial_has_the_same_bytes_alone_and_in_any_cohort(worker: Worker) -> None:
+@pytest.fixture
+def never_stacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stackable, "why_not", lambda *given: "the test says so")
+
+
+def test_a_cohort_repeated_gives_the_same_bytes(worker: Worker) -> None:
+    cohort = make_cohort(("timm", 0), ("kaiming_normal+pa", 0), ("timm", 1))
+    first = worker.train(cohort).records
+    again = Worker(Settings(device="cpu")).train(cohort).records
+    assert [numbers(r) for r in first] == [numbers(r) for r in again]
+    assert len({r.test_loss for r in first}) == 3
+
+
+@pytest.mark.usefixtures("never_stacked")
+def test_one_by_one_a_trial_has_the_bytes_that_it_has_alone(worker: Worker) -> None:
     pairs = [("timm", 0), ("kaiming_normal+pa", 0), ("timm", 1)]
     together = worker.train(make_cohort(*pairs)).records
     shuffled = worker.train(make_cohort(*reversed(pairs))).records
     alone = [worker.train(make_cohort(pair)).records[0] for pair in pairs]
     assert [numbers(r) for r in together] == [numbers(r) for r in alone]
     assert [numbers(r) for r in reversed(shuffled)] == [numbers(r) for r in alone]
+    assert together[0].provenance["cohort"]["one_by_one"] == "the test says so"
+
+
+def test_the_record_says_with_whom_and_in_which_place(worker: Worker) -> None:
+    cohort = make_cohort(("timm", 0), ("orthogonal", 0))
+    records = worker.train(cohort).records
+    ids = [trial.id for trial in cohort.trials]
+    assert [each.provenance["cohort"] for each in records] == [
+        {"size": 2, "place": place, "id": cohort.id, "trials": ids} for place in (0, 1)
+    ]
+
+
+def test_what_stacked_training_raises_leads_to_one_by_one(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = worker.train(make_cohort(("timm", 0))).records[0]
+
+    def step(self: Stack, images: torch.Tensor, labels: torch.Tensor) -> None:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr(Stack, "step", step)
+    first, _ = worker.train(make_cohort(("timm", 0), ("timm", 1))).records
+    assert numbers(first) == numbers(alone)
+    assert "ZeroDivisionError: planted" in first.provenance["cohort"]["one_by_one"]
 
 
 def test_training_learns_and_the_record_is_complete(worker: Worker) -> None:
@@ -69,23 +108,48 @@ def test_rewirings_of_an_initializer_start_from_identical_base_weights(worker: W
 def test_a_diverging_replica_is_recorded_and_touches_nobody(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calm = worker.train(make_cohort(("timm", 0))).records[0]
-    original = Replica.step
+    cohort = make_cohort(("timm", 0), ("timm", 1), ("orthogonal", 2))
+    calm = worker.train(cohort).records
+    original = Stack.step
+    steps = []
 
-    def step(self: Replica, images: torch.Tensor, labels: torch.Tensor) -> None:
-        if self.trial.seed == 1:
+    def step(self: Stack, images: torch.Tensor, labels: torch.Tensor) -> None:
+        steps.append(images)
+        if len(steps) == 3:
             with torch.no_grad():
-                next(self.model.parameters()).fill_(float("nan"))
+                next(iter(self._weights.values()))[1] = float("nan")
         original(self, images, labels)
 
-    monkeypatch.setattr(Replica, "step", step)
-    beside, diverged = worker.train(make_cohort(("timm", 0), ("timm", 1))).records
-    assert numbers(beside) == numbers(calm)
+    monkeypatch.setattr(Stack, "step", step)
+    before, diverged, behind = worker.train(cohort).records
+    assert (numbers(before), numbers(behind)) == (numbers(calm[0]), numbers(calm[2]))
     assert diverged.status == "diverged"
     assert diverged.accuracy is None
+    assert diverged.test_loss is None
     assert "nan in epoch 1" in diverged.message
     assert len(diverged.curves["train_loss"]) == 1
     assert '"train_loss":[null]' in diverged.to_json()
+
+
+@pytest.mark.usefixtures("never_stacked")
+def test_one_by_one_a_diverged_trial_is_trained_no_further(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Network.step
+    steps: list[int] = []
+
+    def step(self: Network, images: torch.Tensor, labels: torch.Tensor) -> None:
+        seed = self.courses[0].trial.seed
+        steps.append(seed)
+        if seed == 1:
+            with torch.no_grad():
+                next(self._model.parameters()).fill_(float("nan"))
+        original(self, images, labels)
+
+    monkeypatch.setattr(Network, "step", step)
+    calm, diverged = worker.train(make_cohort(("timm", 0), ("timm", 1))).records
+    assert (calm.status, diverged.status) == ("ok", "diverged")
+    assert steps.count(0) == 2 * steps.count(1)
 
 
 def test_a_loss_that_ends_above_that_of_a_guess_is_divergence(worker: Worker) -> None:
@@ -97,17 +161,18 @@ def test_a_loss_that_ends_above_that_of_a_guess_is_divergence(worker: Worker) ->
     assert not all(math.isfinite(loss) for loss in losses) or min(losses) > math.log(10)
 
 
+@pytest.mark.usefixtures("never_stacked")
 def test_an_exception_in_a_model_is_a_record_and_the_others_go_on(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = Replica.step
+    original = Network.step
 
-    def step(self: Replica, images: torch.Tensor, labels: torch.Tensor) -> None:
-        if self.trial.seed == 1:
+    def step(self: Network, images: torch.Tensor, labels: torch.Tensor) -> None:
+        if self.courses[0].trial.seed == 1:
             raise ZeroDivisionError("planted")
         original(self, images, labels)
 
-    monkeypatch.setattr(Replica, "step", step)
+    monkeypatch.setattr(Network, "step", step)
     good, bad = worker.train(make_cohort(("timm", 0), ("timm", 1))).records
     assert good.status == "ok"
     assert bad.status == "error"
@@ -121,10 +186,10 @@ def test_an_exception_in_a_model_is_a_record_and_the_others_go_on(
 def test_out_of_memory_concerns_the_whole_cohort(
     worker: Worker, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def step(self: Replica, images: torch.Tensor, labels: torch.Tensor) -> None:
+    def step(self: Network, images: torch.Tensor, labels: torch.Tensor) -> None:
         raise error
 
-    monkeypatch.setattr(Replica, "step", step)
+    monkeypatch.setattr(Network, "step", step)
     outcome = worker.train(make_cohort(("timm", 0), ("timm", 1)))
     assert outcome.failure == "out_of_memory"
     assert outcome.records == ()
@@ -142,13 +207,6 @@ def test_training_neither_reads_nor_disturbs_global_random_state(worker: Worker)
     torch.manual_seed(2)
     random.seed(2)
     assert numbers(worker.train(make_cohort(("orthogonal+pa", 0))).records[0]) == numbers(first)
-
-
-def test_dropout_draws_from_the_trials_own_stream(worker: Worker) -> None:
-    cell = make_cell("test_vit(depth=1, drop_rate=0.5, patch_size=4)", epochs=1)
-    alone = worker.train(make_cohort(("timm", 1), cell=cell)).records[0]
-    beside = worker.train(make_cohort(("timm", 0), ("timm", 1), cell=cell)).records[1]
-    assert numbers(alone) == numbers(beside)
 
 
 def test_per_seed_data_vary_and_fixed_data_do_not(worker: Worker) -> None:

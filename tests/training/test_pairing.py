@@ -10,7 +10,8 @@ import torch
 
 from benchmark.execution.jobs import Settings
 from benchmark.execution.worker import Worker
-from benchmark.training.replica import Replica
+from benchmark.training.course import build
+from benchmark.training.network import Network
 from tests.conftest import make_cell, make_cohort
 
 AUGMENTED = {"augmentation": ["flip", "shift_crop"], "batch_size": 64}
@@ -20,15 +21,16 @@ AUGMENTED = {"augmentation": ["flip", "shift_crop"], "batch_size": 64}
 def seen(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, int], list[str]]:
     """Note the hash of every training batch, by treatment and seed."""
     batches: dict[tuple[str, int], list[str]] = defaultdict(list)
-    original = Replica.step
+    original = Network.step
 
-    def step(self: Replica, images: torch.Tensor, labels: torch.Tensor) -> None:
+    def step(self: Network, images: torch.Tensor, labels: torch.Tensor) -> None:
         content = images.numpy().tobytes() + labels.numpy().tobytes()
-        key = str(self.trial.treatment), self.trial.seed
-        batches[key].append(hashlib.sha256(content).hexdigest())
+        for course in self.courses:
+            key = str(course.trial.treatment), course.trial.seed
+            batches[key].append(hashlib.sha256(content).hexdigest())
         original(self, images, labels)
 
-    monkeypatch.setattr(Replica, "step", step)
+    monkeypatch.setattr(Network, "step", step)
     return batches
 
 
@@ -64,7 +66,7 @@ def test_treatments_of_a_seed_share_every_parameter_that_they_do_not_treat() -> 
     cell = make_cell("test_vit(depth=1, patch_size=4)", epochs=1)
     data = Worker(Settings(device="cpu"))._prepare("digits", 8, 0, 0.1)
     states = [
-        Replica(trial, data, torch.device("cpu")).model.state_dict()
+        build(trial, data, torch.device("cpu")).model.state_dict()
         for trial in make_cohort(("timm", 0), ("orthogonal+pa", 0), cell=cell).trials
     ]
     treated = {name for name in states[0] if not torch.equal(states[0][name], states[1][name])}

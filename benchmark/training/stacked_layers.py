@@ -1,0 +1,282 @@
+"""How the layers of a stacked network are computed, where vmap alone is slow or impossible.
+
+vmap turns every operation on one replica into one on all of them, but has no rule for some
+(attention on a CPU), a roundabout one for others (norms), and refuses random numbers that are
+to come from each replica's own stream. `StackedLayers` steps in for these; everything else stays
+with vmap. What a rule gives is what the layer gives for each replica by itself, but for the last
+bits. A tensor of all replicas is called physical; vmap knows which of its dimensions is theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch._C import _functorch
+from torch._functorch.pyfunctorch import retrieve_current_functorch_interpreter
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+EXPLICIT_ATTENTION = 64
+"""Up to so many tokens a CPU computes attention faster as two matrix products than fused."""
+
+Tensor = torch.Tensor
+
+
+class StackedLayers(TorchFunctionMode):
+    """Within it, layers called in a vmap over replicas are computed by this module's rules.
+
+    `seeds` are those of the replicas' random numbers (dropout, stochastic depth): the numbers of
+    a replica are those that its seed gives it alone, whatever its place.
+    """
+
+    def __init__(self, seeds: Sequence[int] = ()) -> None:
+        super().__init__()
+        self._seeds = seeds
+        self._generators: list[torch.Generator] = []
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        rule = _RULES.get(function)
+        if rule is not None:
+            result = rule(*args, **kwargs)
+            if result is not None:
+                return result
+        elif (draw := _DRAWS.get(function)) is not None:
+            return draw(self, *args, **kwargs)
+        return function(*args, **kwargs)
+
+    def keep(self, like: Tensor, probability: float) -> Tensor:
+        """Draw for every number of `like`, replica by replica, whether it is kept: 1 or 0."""
+        if not self._generators:
+            self._generators = [
+                torch.Generator(like.device).manual_seed(seed) for seed in self._seeds
+            ]
+        value, dim = _physical(like)
+        if dim is None:
+            raise RuntimeError("a random number that does not depend on the input")
+        shape = value.movedim(dim, 0).shape[1:]
+        with retrieve_current_functorch_interpreter().lower():
+            drawn = torch.stack(
+                [
+                    torch.empty(shape, dtype=value.dtype, device=value.device).bernoulli_(
+                        probability, generator=generator
+                    )
+                    for generator in self._generators
+                ]
+            )
+        return _wrap(drawn, 0)
+
+
+def _physical(tensor: Tensor) -> tuple[Tensor, int | None]:
+    """Return the tensor of all replicas and their dimension; None if all share it."""
+    if not _functorch.is_batchedtensor(tensor):
+        return tensor, None
+    return _functorch.get_unwrapped(tensor), _functorch.maybe_get_bdim(tensor)
+
+
+def _wrap(physical: Tensor, dim: int) -> Tensor:
+    level = _functorch.maybe_current_level()
+    return _functorch._add_batch_dim(physical, dim, level)  # type: ignore[arg-type]
+
+
+def _stacked(*tensors: Tensor | None) -> list[Tensor] | None:
+    """Return the physical tensors with the replicas in front; None if any is not stacked."""
+    found = []
+    for tensor in tensors:
+        if tensor is None:
+            return None
+        value, dim = _physical(tensor)
+        if dim is None:
+            return None
+        found.append(value.movedim(dim, 0))
+    return found
+
+
+def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor | None:
+    if (weights := _stacked(weight)) is None or (bias is not None and _stacked(bias) is None):
+        return None
+    (matrix,) = weights
+    value, dim = _physical(input)
+    replicas = len(matrix)
+    front = value.movedim(dim, 0) if dim is not None else value.expand(replicas, *value.shape)
+    product = _product(front.reshape(replicas, -1, front.shape[-1]), matrix, bias)
+    return _wrap(product.view(*front.shape[:-1], -1), 0)
+
+
+def _product(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Multiply rows [replicas, m, in] with weights [replicas, out, in]; add the bias."""
+    transposed = weight.transpose(1, 2)
+    if bias is None:
+        return torch.bmm(rows, transposed)
+    return torch.baddbmm(_stacked(bias)[0].unsqueeze(1), rows, transposed)  # type: ignore[index]
+
+
+def _conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Tensor | None:
+    """Compute as a matrix product where each input meets one tap, else as a grouped convolution.
+
+    A tap that only ever meets the border adds nothing and is left out of the product: on images of
+    one pixel, a 3x3 convolution is a 1x1 one.
+    """
+    weights = _stacked(weight)
+    plain = groups == 1 and not isinstance(padding, str) and _pair(dilation) == (1, 1)
+    if not plain or weights is None or (bias is not None and _stacked(bias) is None):
+        return None
+    (kernel,) = weights
+    value, dim = _physical(input)
+    images = value.unsqueeze(1) if dim is None else value.movedim(dim, 1)
+    if images.ndim != 5:
+        return None
+    replicas, filters, channels, *size = kernel.shape
+    steps, borders = _pair(stride), _pair(padding)
+    sides = images.shape[-2:]
+    used = [_used_taps(*each) for each in zip(size, steps, borders, sides, strict=True)]
+    if all(end - start == 1 for start, end in used) and steps == (1, 1) and _same(size, borders):
+        centre = kernel[:, :, :, used[0][0], used[1][0]]
+        pixels = images.permute(1, 0, 3, 4, 2).expand(replicas, -1, -1, -1, -1)
+        product = _product(pixels.reshape(replicas, -1, channels), centre, bias)
+        return _wrap(product.view(*pixels.shape[:-1], filters).permute(0, 1, 4, 2, 3), 0)
+    if tuple(size) == steps and borders == (0, 0):
+        rows = sides[0] // size[0], sides[1] // size[1]
+        whole = images[..., : rows[0] * size[0], : rows[1] * size[1]]
+        patches = whole.unflatten(4, (rows[1], size[1])).unflatten(3, (rows[0], size[0]))
+        patches = patches.permute(1, 0, 3, 5, 2, 4, 6).expand(replicas, *[-1] * 6)
+        flat = patches.reshape(replicas, -1, channels * size[0] * size[1])
+        product = _product(flat, kernel.flatten(2), bias)
+        return _wrap(product.view(replicas, -1, *rows, filters).permute(0, 1, 4, 2, 3), 0)
+    shared = dim is None
+    result = functional.conv2d(
+        value if shared else images.flatten(1, 2),
+        kernel.flatten(0, 1),
+        None if bias is None else _stacked(bias)[0].flatten(),  # type: ignore[index]
+        steps,
+        borders,
+        groups=1 if shared else replicas,
+    )
+    return _wrap(result.unflatten(1, (replicas, filters)), 1)
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    first, second = value if isinstance(value, (tuple, list)) else (value, value)
+    return int(first), int(second)
+
+
+def _same(size: Sequence[int], borders: tuple[int, int]) -> bool:
+    """Say whether the result of a convolution of stride 1 has as many pixels as the image."""
+    return all(kernel == 2 * border + 1 for kernel, border in zip(size, borders, strict=True))
+
+
+def _used_taps(kernel: int, stride: int, border: int, side: int) -> tuple[int, int]:
+    """Return the range of a kernel's taps, along one side, that ever meet a pixel."""
+    places = (side + 2 * border - kernel) // stride + 1
+    used = [
+        tap
+        for tap in range(kernel)
+        if any(0 <= place * stride + tap - border < side for place in range(places))
+    ]
+    return (used[0], used[-1] + 1) if used else (0, kernel)
+
+
+def _batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor | None:
+    """Normalise the channels of all replicas as if they were those of one wide network."""
+    state = _stacked(running_mean, running_var, weight, bias)
+    value, dim = _physical(input)
+    if state is None or dim is None or not all(each.is_contiguous() for each in state[:2]):
+        return None
+    images = value.movedim(dim, 1)
+    mean, var, scale, shift = (each.view(-1) for each in state)
+    result = functional.batch_norm(
+        images.flatten(1, 2), mean, var, scale, shift, training, momentum, eps
+    )
+    return _wrap(result.unflatten(1, images.shape[1:3]), 1)
+
+
+def _layer_norm(
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor | None:
+    every = _stacked(input, weight, bias)
+    if every is None or len(normalized_shape) != 1:
+        return None
+    value, scale, shift = every
+    rows = functional.layer_norm(value, tuple(normalized_shape), eps=eps)
+    rows = rows.view(len(value), -1, value.shape[-1])
+    return _wrap(torch.addcmul(shift.unsqueeze(1), rows, scale.unsqueeze(1)).view(value.shape), 0)
+
+
+def _attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor | None:
+    """Attend within every image of every replica; attention has no weights of its own."""
+    every = _stacked(query, key, value)
+    if every is None or attn_mask is not None or dropout_p or is_causal or enable_gqa:
+        return None
+    q, k, v = every
+    if q.device.type == "cpu" and k.shape[-2] <= EXPLICIT_ATTENTION:
+        factor = q.shape[-1] ** -0.5 if scale is None else scale
+        return _wrap(((q * factor) @ k.transpose(-1, -2)).softmax(-1) @ v, 0)
+    result = functional.scaled_dot_product_attention(
+        q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), scale=scale
+    )
+    return _wrap(result.unflatten(0, q.shape[:2]), 0)
+
+
+def _dropout(
+    layers: StackedLayers,
+    input: Tensor,
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,
+) -> Tensor:
+    if not training or p == 0:
+        return input
+    return input * layers.keep(input, 1 - p).div_(1 - p)
+
+
+def _bernoulli_(layers: StackedLayers, tensor: Tensor, p: float = 0.5) -> Tensor:
+    """Fill in place, as stochastic depth does with what it multiplies a branch by."""
+    return tensor.copy_(layers.keep(tensor, p))
+
+
+_RULES: dict[Any, Callable[..., Tensor | None]] = {
+    functional.linear: _linear,
+    torch.conv2d: _conv2d,
+    functional.conv2d: _conv2d,
+    functional.batch_norm: _batch_norm,
+    functional.layer_norm: _layer_norm,
+    functional.scaled_dot_product_attention: _attention,
+}
+_DRAWS: dict[Any, Callable[..., Tensor]] = {
+    functional.dropout: _dropout,
+    Tensor.bernoulli_: _bernoulli_,
+}

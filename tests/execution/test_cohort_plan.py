@@ -1,0 +1,93 @@
+"""The plan of cohorts: kept over resumptions, changed in the open, sized for the whole queue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmark.config import load_config
+from benchmark.execution.cohort_plan import CohortPlan, choose_sizes
+from benchmark.grid import Cohort, even_parts, expand
+from benchmark.results.lines import COHORTS
+from benchmark.results.store import open_store
+from benchmark.training.throughput import Throughput
+from tests.conftest import make_cell
+
+WriteConfig = Callable[..., Path]
+HALVING = {1: 8.0, 2: 4.0, 4: 2.0, 8: 1.0}
+
+
+def never(cohorts: Sequence[Cohort]) -> list[Throughput]:
+    raise AssertionError("nothing is to be measured")
+
+
+def halving(cohorts: Sequence[Cohort]) -> list[Throughput]:
+    return [Throughput(HALVING) for _ in cohorts]
+
+
+def test_a_plan_is_measured_and_written_once(write_config: WriteConfig, tmp_path: Path) -> None:
+    trials = expand(load_config(write_config())).trials
+    with open_store(str(tmp_path)) as store:
+        first = CohortPlan.read(store, 1).cohorts(trials, trials, None, 1, halving)
+        lines = store.read_lines(COHORTS)
+        assert [len(each.trials) for each in first] == [8]
+    with open_store(str(tmp_path)) as store:
+        again = CohortPlan.read(store, 1).cohorts(trials, trials[5:6], None, 1, never)
+        assert again == first
+        assert store.read_lines(COHORTS) == lines
+
+
+def test_a_wider_grid_plans_its_new_trials_beside_the_old(
+    write_config: WriteConfig, tmp_path: Path
+) -> None:
+    trials = expand(load_config(write_config())).trials
+    wider = expand(load_config(write_config(("seeds: 2", "seeds: 4")))).trials
+    with open_store(str(tmp_path)) as store:
+        (old,) = CohortPlan.read(store, 1).cohorts(trials, trials, 8, 1, never)
+        cohorts = CohortPlan.read(store, 1).cohorts(wider, wider, 5, 1, never)
+    assert old in cohorts
+    assert sorted(len(each.trials) for each in cohorts) == [4, 4, 8]
+    assert {trial for each in cohorts for trial in each.trials} == set(wider)
+
+
+def test_other_threads_and_a_narrower_grid_change_the_plan_in_the_open(
+    write_config: WriteConfig, tmp_path: Path
+) -> None:
+    trials = expand(load_config(write_config())).trials
+    with open_store(str(tmp_path)) as store:
+        first = CohortPlan.read(store, 1).cohorts(trials, trials, 8, 1, never)
+        assert CohortPlan.read(store, 2).cohorts(trials, trials, 8, 1, never) == first
+        assert store.read_lines(COHORTS)[-1]["changed"] == "planned for 1 threads"
+        assert store.read_lines(COHORTS)[-1]["threads"] == 2
+        part = trials[:4]
+        (narrow,) = CohortPlan.read(store, 2).cohorts(part, part, 8, 1, never)
+        assert narrow.trials == part
+
+
+@pytest.mark.parametrize(
+    ("count", "workers", "size"), [(8, 1, 8), (16, 2, 8), (8, 2, 4), (8, 8, 1), (80, 2, 8)]
+)
+def test_cohorts_are_as_large_as_leaves_no_worker_idle(count: int, workers: int, size: int) -> None:
+    # Without any gain from 4 on, so that half a queue each beats one worker's whole queue.
+    seconds = {1: 4.0, 2: 3.0, 4: 2.1, 8: 2.0}
+    cell = make_cell()
+    assert choose_sizes({cell: [count]}, {cell: seconds}, workers) == {cell: size}
+
+
+def test_a_cell_that_is_slower_stacked_stays_one_by_one() -> None:
+    cell = make_cell()
+    assert choose_sizes({cell: [100]}, {cell: {1: 1.0, 2: 1.01}}, 2) == {cell: 1}
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 60), st.integers(1, 33))
+def test_parts_are_even_whole_and_in_order(count: int, size: int) -> None:
+    parts = list(even_parts(range(count), size))
+    assert [each for part in parts for each in part] == list(range(count))
+    lengths = {len(part) for part in parts}
+    assert max(lengths) <= size
+    assert max(lengths) - min(lengths) <= 1
