@@ -27,6 +27,7 @@ class _Attention(NamedTuple):
     summary="attention near identity: query times key like I, value times projection like -I",
     paper="arXiv:2305.09828",
     level="model",
+    touches=("embeddings",),
 )
 def mimetic(
     model: nn.Module,
