@@ -263,6 +263,7 @@ def test_a_rewiring_that_says_it_permutes_and_does_not_is_refused() -> None:
 
 
 @pytest.mark.usefixtures("registries")
+@pytest.mark.filterwarnings("ignore:overflow")
 def test_a_rewiring_that_draws_anew_may_change_values_but_not_into_nan() -> None:
     @rewiring("redraw", summary="new values")
     def redraw(matrix, rng, scale: float = 1.0) -> None:
@@ -342,7 +343,7 @@ def test_a_method_without_data_does_not_make_the_batch() -> None:
     [
         ("ortogonal", "unknown initializer 'ortogonal'; did you mean 'orthogonal'"),
         ("orthogonal+shufle", "unknown rewiring 'shufle'; did you mean 'shuffle'"),
-        ("orthogonal+pa(offset=0)", "offset must be positive"),
+        ("orthogonal+pa(offset=0)", r"pa\(offset=...\) is 0.0: .* greater than 0"),
     ],
 )
 def test_a_wrong_treatment_is_refused(treatment: str, message: str) -> None:

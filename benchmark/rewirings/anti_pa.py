@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmark.plugins import rewiring
-from benchmark.rewirings.balancing import balance, balance_as_published
+from benchmark.rewirings.balancing import Offset, balance, balance_as_published
 
 
 def by_definition(matrix: np.ndarray, rng: np.random.Generator, offset: float = 1.0) -> None:
@@ -20,7 +20,7 @@ def by_definition(matrix: np.ndarray, rng: np.random.Generator, offset: float = 
     permutes=True,
     reference=by_definition,
 )
-def anti_pa(matrix: np.ndarray, rng: np.random.Generator, offset: float = 1.0) -> None:
+def anti_pa(matrix: np.ndarray, rng: np.random.Generator, offset: Offset = 1.0) -> None:
     """Unbalance the column sums, then the row sums, of the matrix [out, in], in place.
 
     As in arXiv:2207.08148, but the k-th drawn neuron gets the k-th largest weight. If a low

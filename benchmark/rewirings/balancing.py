@@ -12,10 +12,15 @@ from __future__ import annotations
 
 import copy
 import itertools
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Gt
 
 from benchmark.errors import UsageError
+
+Offset = Annotated[float, Gt(0)]
+"""The annotation of a rewiring's offset: a positive, finite number."""
 
 
 def balance(

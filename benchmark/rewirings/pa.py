@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmark.plugins import rewiring
-from benchmark.rewirings.balancing import balance, balance_as_published
+from benchmark.rewirings.balancing import Offset, balance, balance_as_published
 
 
 def as_published(matrix: np.ndarray, rng: np.random.Generator, offset: float = 1.0) -> None:
@@ -20,7 +20,7 @@ def as_published(matrix: np.ndarray, rng: np.random.Generator, offset: float = 1
     permutes=True,
     reference=as_published,
 )
-def pa(matrix: np.ndarray, rng: np.random.Generator, offset: float = 1.0) -> None:
+def pa(matrix: np.ndarray, rng: np.random.Generator, offset: Offset = 1.0) -> None:
     """Balance the column sums, then the row sums, of the matrix [out, in], in place.
 
     `offset` is what the published algorithm adds to every attachment; it makes the effect depend

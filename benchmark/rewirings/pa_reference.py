@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmark.plugins import rewiring
-from benchmark.rewirings.balancing import balance_as_published
+from benchmark.rewirings.balancing import Offset, balance_as_published
 
 
 @rewiring(
@@ -14,7 +14,7 @@ from benchmark.rewirings.balancing import balance_as_published
     paper="arXiv:2207.08148",
     permutes=True,
 )
-def pa_reference(matrix: np.ndarray, rng: np.random.Generator, offset: float = 1.0) -> None:
+def pa_reference(matrix: np.ndarray, rng: np.random.Generator, offset: Offset = 1.0) -> None:
     """Balance inputs, then outputs, with the same stream for both passes, as published.
 
     Given `numpy.random.default_rng(seed)`, the same bytes as the code beside arXiv:2207.08148.

@@ -145,7 +145,7 @@ def test_unknown_names_modes_and_parameters_are_refused_with_the_remedy() -> Non
 @each_mode
 @pytest.mark.parametrize("offset", ["0", "-1", "nan", "inf", "-inf"])
 def test_an_offset_that_is_not_positive_and_finite_is_refused(offset: str, mode: str) -> None:
-    with pytest.raises(UsageError, match="offset must be positive"):
+    with pytest.raises(UsageError, match="should be greater than 0|takes a finite number"):
         benchmark.rewire(normal(3, 3), f"pa(offset={offset})", mode=mode)
 
 

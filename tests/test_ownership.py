@@ -1,0 +1,133 @@
+"""Ownership: what an initializer changes without having said so is found, whatever it is."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from timm.layers import LayerScale
+from torch import nn
+
+import benchmark
+from benchmark import initializer, plugins
+from benchmark.errors import UsageError
+from benchmark.layers import describe
+from benchmark.ownership import kinds
+
+
+class Net(nn.Module):
+    """A parameter of every kind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+        self.norm = nn.BatchNorm1d(4)
+        self.table = nn.Embedding(3, 4)
+        self.pos_embed = nn.Parameter(torch.ones(1, 4))
+        self.ls1 = LayerScale(4)
+        self.temperature = nn.Parameter(torch.ones(1))
+
+
+NAMES = {
+    "fc.bias": "biases",
+    "norm.weight": "norms",
+    "table.weight": "embeddings",
+    "pos_embed": "embeddings",
+    "ls1.gamma": "scales",
+    "temperature": "other",
+    "norm.running_mean": "buffers",
+}
+
+
+@pytest.fixture(autouse=True)
+def registries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test enter methods that are gone behind it."""
+    plugins.initializers.all()
+    monkeypatch.setattr(plugins.initializers, "_methods", dict(plugins.initializers._methods))
+
+
+def test_every_parameter_and_buffer_but_the_weights_has_its_kind() -> None:
+    model = Net()
+    found = kinds(model, [layer for layer, _ in describe(model)])
+    assert {name: found[name] for name in NAMES} == NAMES
+    assert "fc.weight" not in found
+
+
+@pytest.mark.parametrize(("name", "kind"), NAMES.items())
+@pytest.mark.parametrize("declared", [False, True])
+def test_a_change_is_refused_unless_its_kind_is_declared(
+    name: str, kind: str, declared: bool
+) -> None:
+    touches = (kind,) if declared else tuple(set(NAMES.values()) - {kind})
+
+    @initializer("changes", summary="one tensor", level="model", touches=touches)
+    def changes(model, generator) -> None:
+        tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+        with torch.no_grad():
+            tensors[name].fill_(0.25)
+
+    if declared:
+        benchmark.initialize(Net(), "changes")
+    else:
+        with pytest.raises(UsageError, match=rf'changed {name};.*touches=\("{kind}",\)'):
+            benchmark.initialize(Net(), "changes")
+
+
+def freeze(model: nn.Module) -> None:
+    model.fc.weight.requires_grad_(False)
+
+
+def replace(model: nn.Module) -> None:
+    model.fc.weight = nn.Parameter(model.fc.weight.detach().clone())
+
+
+def widen(model: nn.Module) -> None:
+    model.fc.weight.data = model.fc.weight.data.double()
+
+
+def add(model: nn.Module) -> None:
+    model.alpha = nn.Parameter(torch.zeros(1))
+
+
+def mode(model: nn.Module) -> None:
+    model.norm.eval()
+
+
+def poison(model: nn.Module) -> None:
+    model.fc.weight.data[0, 0] = torch.nan
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (freeze, "made another parameter of fc.weight"),
+        (replace, "made another parameter of fc.weight"),
+        (widen, "made another parameter of fc.weight"),
+        (add, "added alpha.*changes_architecture=True"),
+        (mode, "left norm in another mode"),
+        (poison, "non-finite weights in fc.weight"),
+    ],
+)
+def test_a_model_of_another_makeup_is_refused(harm, message: str) -> None:
+    @initializer("harmful", summary="does harm", level="model")
+    def harmful(model, generator) -> None:
+        harm(model)
+
+    with pytest.raises(UsageError, match=message):
+        benchmark.initialize(Net(), "harmful")
+
+
+def test_a_method_that_changes_the_architecture_may_add_and_its_layers_are_found_anew() -> None:
+    @initializer("grows", summary="adds", level="model", changes_architecture=True)
+    def grows(model, generator) -> None:
+        model.more = nn.Linear(4, 4)
+
+    report = benchmark.initialize(Net(), "grows")
+    assert [layer.name for layer in report.layers] == ["fc", "more"]
+
+
+def test_a_kind_that_is_none_is_refused_with_those_that_are() -> None:
+    @initializer("wrong", summary="a typo", level="model", touches=("bias",))
+    def wrong(model, generator) -> None: ...
+
+    with pytest.raises(UsageError, match="bias.*the kinds are biases, norms"):
+        benchmark.initialize(Net(), "wrong")
