@@ -161,14 +161,20 @@ def _apply_initializer(
         generator = torch_generator(seed, "weights")
         if method.needs_data and batch is None:
             raise UsageError(f"initializer {text!r} looks at data: give it batch=(images, labels)")
-        data = (batch() if callable(batch) else batch,) if method.needs_data else ()
         with in_float32(model):
+            data = (_in_float32(batch),) if method.needs_data and batch is not None else ()
             method.function(model, generator, *data, **arguments)
     else:
         for layer, parameter in layers:
             generator = torch_generator(seed, "weights", layer.name)
             fill_matrices(layer, parameter, partial(method.function, **arguments), generator)
     before.check(model, text, rebuilt=method.changes_architecture)
+
+
+def _in_float32(batch: Batch | Callable[[], Batch]) -> Batch:
+    """Return a batch as wide as `in_float32` makes the model that looks at it."""
+    images, labels = batch() if callable(batch) else batch
+    return images.float() if images.element_size() < 4 else images, labels
 
 
 def _rewire_layers(

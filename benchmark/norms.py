@@ -41,7 +41,7 @@ def remove_norms(model: nn.Module) -> None:
             )
     for name, module in found:
         parent, _, attribute = name.rpartition(".")
-        setattr(model.get_submodule(parent), attribute, _rest(module))
+        setattr(model.get_submodule(parent), attribute, _rest(module).train(module.training))
 
 
 def _rest(norm: nn.Module) -> nn.Module:

@@ -18,7 +18,7 @@ def test_the_committed_page_is_what_the_methods_declare() -> None:
 def test_every_method_has_a_section_with_its_source() -> None:
     text = documentation.document()
     for registry in (plugins.initializers, plugins.rewirings):
-        for method in registry.all():
+        for method in [each for each in registry.all() if not each.plugin_hash]:
             _, _, section = text.partition(f"### `{method.name}`\n")
             section = section.partition("\n##")[0]
             assert method.source, method.name

@@ -50,7 +50,7 @@ def test_what_cannot_be_inspected_is_said_before_anything_is_built(
         "error: unknown architecture"
     )
     assert "orthogonal" in command(*MODEL, "--treatment", "ortogonal")[2]
-    assert "stands for" in command("inspect", "test_res*")[2]
+    assert "stands for" in command("inspect", "test_*")[2]
     missing = tmp_path / "no" / "a.svg"
     code, _, error = command(*MODEL, "--svg", missing)
     assert code == 2

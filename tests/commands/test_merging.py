@@ -114,7 +114,7 @@ def test_a_dry_run_says_the_same_and_writes_nothing(command: Command, tmp_path: 
         ({"baseline": "orthogonal"}, ["baseline", "'timm'", "'orthogonal'", "--baseline"]),
         ({"margin": 0.1}, ["margin", "0.05", "0.1"]),
         ({"target": 0.01}, ["target", "0.005", "0.01"]),
-        ({"protocol": 2}, ["protocol", "1", "2"]),
+        ({"protocol": 1}, ["protocol", "1", "2"]),
     ],
 )
 @pytest.mark.parametrize("target_first", [True, False])

@@ -21,8 +21,9 @@ from tests.results.believable import write_folder
 @pytest.fixture(scope="module")
 def trained() -> dict[str, Any]:
     """The record of a trial that was trained just now."""
-    trial = Trial(make_cell(), parse_treatment("kaiming_normal+pa"), 1)
+    trial = Trial(make_cell(learning_rate=0.03), parse_treatment("kaiming_normal+pa"), 1)
     made = run_again(Cohort((trial,)), trial, device="cpu", threads=1, data_dir=None)
+    assert made.status == "ok"
     return json.loads(made.to_json())
 
 

@@ -78,7 +78,7 @@ CASES = [
         lambda x: 1 / math.sqrt(math.prod(x.shape[1:])),
     ),
     # Entries of a Haar matrix of n columns have variance 1 / n and are near normal for large n.
-    Case("orthogonal", lambda x: 1 / max(x.shape[0], math.prod(x.shape[1:]))),
+    Case("orthogonal", lambda x: 1 / max(math.prod(x.shape) // x.fan_in, x.fan_in)),
 ]
 
 LAYERS: dict[str, Callable[[], nn.Module]] = {
