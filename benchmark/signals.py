@@ -6,7 +6,7 @@ import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -141,9 +141,12 @@ def _outputs_kept(
     """Collect what the named modules give at their first call, in the order of the calls."""
 
     def keep(name: str) -> RemovableHandle:
-        def hook(module: nn.Module, inputs: object, output: torch.Tensor) -> None:
-            if name not in outputs and isinstance(output, torch.Tensor) and output.requires_grad:
-                outputs[name] = output
+        def hook(module: nn.Module, inputs: object, output: Any) -> torch.Tensor | None:
+            if name in outputs or not isinstance(output, torch.Tensor) or not output.requires_grad:
+                return None
+            outputs[name] = output
+            # What comes behind works on a copy: it may write into what it is given.
+            return output.clone()
 
         return modules[name].register_forward_hook(hook)
 

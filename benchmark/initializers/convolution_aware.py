@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     "convolution_aware",
     summary="filters from orthonormal spectra plus noise, at He's variance; linear orthogonal",
     paper="arXiv:1702.06295",
+    variance=lambda layer, noise: (
+        1 / max(layer.shape) if layer.kind == "linear" else 2 / layer.fan_in
+    ),
 )
 def convolution_aware(
     weight: torch.Tensor, layer: Layer, generator: torch.Generator, noise: float = 0.05

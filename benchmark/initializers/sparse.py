@@ -14,10 +14,21 @@ if TYPE_CHECKING:
     from benchmark.layers import Layer
 
 
+def _zeros(rows: int, sparsity: float) -> int:
+    return math.ceil(sparsity * rows)
+
+
+def _mean_square(rows: int, sparsity: float, std: float) -> float:
+    return std**2 * (1 - _zeros(rows, sparsity) / rows)
+
+
 @initializer(
     "sparse",
     summary="N(0, std^2) with a share of the weights of every input set to zero",
     paper="torch.nn.init.sparse_, after Martens 2010",
+    variance=lambda layer, sparsity, std: _mean_square(
+        math.prod(layer.shape) // layer.fan_in, sparsity, std
+    ),
 )
 def sparse(
     weight: torch.Tensor,
@@ -38,6 +49,6 @@ def sparse(
     def thinned(rows: int, columns: int) -> torch.Tensor:
         drawn = torch.empty(rows, columns).normal_(0.0, std, generator=generator)
         order = torch.rand(rows, columns, generator=generator).argsort(dim=0)
-        return drawn.scatter_(0, order[: math.ceil(sparsity * rows)], 0.0)
+        return drawn.scatter_(0, order[: _zeros(rows, sparsity)], 0.0)
 
     fill_matrix(weight, layer, thinned)

@@ -12,7 +12,7 @@ from benchmark.publishing.evidence import CELL, Evidence
 from benchmark.publishing.manifests import Cell, contrast_sizes
 from benchmark.publishing.marks import Mark, marks_of
 from benchmark.statistics import TableError, analyse, arrange
-from benchmark.statistics.association import Association, associate
+from benchmark.statistics.association import Association, associate, associations
 from benchmark.statistics.contrasts import ContrastFamily, contrast_families
 from benchmark.statistics.early import EarlyTraining, EpochsToTarget, early_training
 
@@ -46,6 +46,7 @@ class Findings:
     contrasts: tuple[ContrastFamily, ...] = ()
     early: EarlyTraining | None = None
     strength: Association | None = None
+    measures: tuple[Association, ...] = ()
     targets: dict[Cell, float] | None = None
 
     def arms(self) -> dict[tuple[Cell, str], Arm]:
@@ -107,6 +108,9 @@ def find(evidence: Evidence) -> Findings:
             strength=associate(trials, STRENGTH, cells=evidence.cells)
             if frame[STRENGTH].notna().any()
             else None,
+            measures=associations(frame, "measures", cells=evidence.cells)
+            if frame["measures"].notna().any()
+            else (),
             targets=targets,
         )
     except TableError as error:

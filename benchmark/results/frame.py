@@ -37,7 +37,7 @@ _FLOATS = (
     *(f"seconds_{phase}" for phase in _PHASES),
     "seconds",
 )
-COLUMNS = (*_NAMES, "seed", "status", *_FLOATS, "curves", "message", "provenance")
+COLUMNS = (*_NAMES, "seed", "status", *_FLOATS, "measures", "curves", "message", "provenance")
 """The columns of `load_records`."""
 
 Row = tuple[Any, ...]
@@ -57,11 +57,12 @@ def load_records(folder: str) -> pd.DataFrame:
 
     The columns are COLUMNS: names, seed, status and metrics; `strength_variance_before` and
     `_after` the rewiring; `seconds_initialization`, `_rewiring` and `_training` and their sum
-    `seconds`; `curves`, a dictionary of lists with a value per epoch; the message of a failure;
-    provenance. A number that a record lacks is NaN. Only trials of the grid's manifest count
-    (`len(load_manifest(folder)["trials"])` of them); the last record of a trial replaces earlier
-    ones; the line that a running driver is writing is left out. Rows are sorted by data set,
-    architecture, recipe, treatment and seed. `folder` may be any fsspec URL.
+    `seconds`; `measures`, a dictionary of the other training-free ones; `curves`, a dictionary of
+    lists with a value per epoch; the message of a failure; provenance. A number that a record lacks
+    is NaN. Only trials of the grid's manifest count (`len(load_manifest(folder)["trials"])` of
+    them); the last record of a trial replaces earlier ones; the line that a running driver is
+    writing is left out. Rows are sorted by data set, architecture, recipe, treatment and seed.
+    `folder` may be any fsspec URL.
 
     Raises StoreError, naming file and line, for records or a manifest that cannot be read.
     """
@@ -169,6 +170,7 @@ def row_of(values: Mapping[str, Any], curves: Collection[str] | None = None) -> 
         values["status"],
         *numbers,
         sum(known) if known else None,
+        strength.get("measures"),
         kept,
         str(values["message"]),
         _shared(values["provenance"]),

@@ -57,6 +57,7 @@ class _Strength(_Form):
 
     before: NotNegative | None = None
     after: NotNegative | None = None
+    measures: dict[Name, Annotated[float, Field(allow_inf_nan=False)]] = {}
 
 
 class _Record(_Form):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from benchmark import models
 from benchmark.initialization import Report, initialize
+from benchmark.measures import measure
 from benchmark.training.data import CellData
 from benchmark.trial import Record, Status, Trial
 
@@ -22,10 +23,11 @@ class Candidate:
     trial: Trial
     model: torch.nn.Module
     report: Report
+    measures: dict[str, float] = field(default_factory=dict)
 
 
 def build(trial: Trial, data: CellData, device: torch.device) -> Candidate:
-    """Build a trial's network on the device and treat it."""
+    """Build a trial's network on the device, treat it and measure what that has made of it."""
     model = models.build(
         trial.cell.architecture,
         channels=data.channels,
@@ -39,7 +41,8 @@ def build(trial: Trial, data: CellData, device: torch.device) -> Candidate:
         seed=trial.seed,
         batch=lambda: data.initialization_batch(trial.cell.recipe),
     )
-    return Candidate(trial, model, report)
+    measures = measure(model, *data.initialization_batch(trial.cell.recipe)).summary()
+    return Candidate(trial, model, report, measures)
 
 
 class Tally:
@@ -68,10 +71,11 @@ class Tally:
 class Course:
     """What a trial has done so far; `active` until its training loss is no number any more."""
 
-    def __init__(self, trial: Trial, report: Report, classes: int) -> None:
-        self.trial = trial
+    def __init__(self, candidate: Candidate, classes: int) -> None:
+        self.trial = candidate.trial
         self.active = True
-        self._report = report
+        self._report = candidate.report
+        self._measures = candidate.measures
         self._curves: dict[str, list[float]] = defaultdict(list)
         self._message = ""
         self._untrained_loss = math.log(classes)
@@ -135,7 +139,7 @@ class Course:
             area_under_validation_curve=sum(validation) / len(validation),
             test_loss=test_loss,
             curves=dict(self._curves),
-            strength=_strength(self._report),
+            strength=_strength(self._report, self._measures),
             seconds={
                 "initialization": self._report.initialization_seconds,
                 "rewiring": self._report.rewiring_seconds,
@@ -146,7 +150,7 @@ class Course:
         )
 
 
-def _strength(report: Report) -> dict[str, Any]:
+def _strength(report: Report, measures: dict[str, float]) -> dict[str, Any]:
     return {
         "before": report.strength_before,
         "after": report.strength_after,
@@ -159,4 +163,5 @@ def _strength(report: Report) -> dict[str, Any]:
             }
             for layer in report.layers
         ],
+        "measures": measures,
     }

@@ -30,7 +30,7 @@ class Network:
         self, candidates: Sequence[Candidate], data: CellData, device: torch.device
     ) -> None:
         recipe = candidates[0].trial.cell.recipe
-        self.courses = [Course(each.trial, each.report, data.classes) for each in candidates]
+        self.courses = [Course(each, data.classes) for each in candidates]
         self._model = candidates[0].model
         self._optimizer = make_optimizer(self._model, recipe)
         updates = max(len(data.train) // recipe.batch_size, 1)
