@@ -18,7 +18,8 @@ def _zeros(rows: int, sparsity: float) -> int:
     return math.ceil(sparsity * rows)
 
 
-def _mean_square(rows: int, sparsity: float, std: float) -> float:
+def _mean_square(layer: Layer, sparsity: float, std: float) -> float:
+    rows = math.prod(layer.shape) // layer.fan_in
     return std**2 * (1 - _zeros(rows, sparsity) / rows)
 
 
@@ -26,9 +27,7 @@ def _mean_square(rows: int, sparsity: float, std: float) -> float:
     "sparse",
     summary="N(0, std^2) with a share of the weights of every input set to zero",
     paper="torch.nn.init.sparse_, after Martens 2010",
-    variance=lambda layer, sparsity, std: _mean_square(
-        math.prod(layer.shape) // layer.fan_in, sparsity, std
-    ),
+    variance=lambda layer, sparsity, std: _mean_square(layer, sparsity, std),
 )
 def sparse(
     weight: torch.Tensor,
