@@ -145,9 +145,7 @@ def cluster(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             f"--temp-dir={temporary}",
         )
         until(lambda: status_of(made.dashboard, token.read_text()) == 200, made.nodes["head"])
-        start(
-            "worker", f"--address=127.0.0.1:{port}", f"--dashboard-agent-listen-port={agents[1]}"
-        )
+        start("worker", f"--address=127.0.0.1:{port}", f"--dashboard-agent-listen-port={agents[1]}")
         yield made
     finally:
         for name in reversed(made.nodes):
