@@ -54,6 +54,7 @@ _MANIFEST_KEYS = (
     *("schema", "protocol", "name", "baseline", "family", "margin", "target", "contrasts"),
     *("seeds", "cells", "treatments", "trials"),
 )
+_MANIFEST_LISTS = ("contrasts", "seeds", "cells", "treatments", "trials")
 
 
 def load_records(folder: str) -> pd.DataFrame:
@@ -98,6 +99,12 @@ def load_manifest(folder: str) -> dict[str, Any]:
             )
         if lacking := [key for key in _MANIFEST_KEYS if key not in manifest]:
             raise ValueError(f"lacks {', '.join(lacking)}")
+        for key in _MANIFEST_LISTS:
+            if not isinstance(manifest[key], list):
+                raise ValueError(f"{key} is {manifest[key]!r:.80}, no list")
+        for trial in manifest["trials"]:
+            if not (isinstance(trial, list) and trial and isinstance(trial[0], str)):
+                raise ValueError(f"{trial!r:.80} is no trial")
     except (ValueError, RecursionError) as error:
         raise StoreError(
             f"{where} is not a manifest: {error}. Run the same grid again: it writes the manifest"
