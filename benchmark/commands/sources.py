@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from benchmark.errors import StoreError, UsageError, unknown_name
+from benchmark.errors import UsageError, unknown_name
 from benchmark.publishing.text import plain
 
 if TYPE_CHECKING:
@@ -166,12 +166,9 @@ def _check_table(table: pd.DataFrame, source: str) -> None:
 def _read_table(source: str) -> pd.DataFrame:
     import pandas as pd
 
-    from benchmark.results.frame import read_file
+    from benchmark.publishing.table_source import table_bytes
 
-    folder, _, name = source.rpartition("/")
-    data = read_file(folder or ("/" if source.startswith("/") else "."), name)
-    if data is None:
-        raise StoreError(f"{source} does not exist")
+    data = table_bytes(source)
     try:
         return pd.read_csv(
             io.BytesIO(data),

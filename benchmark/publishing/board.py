@@ -18,7 +18,7 @@ from benchmark.publishing.findings import Findings, find
 from benchmark.publishing.page import render_page
 from benchmark.publishing.plots.drawing import draw_plots
 from benchmark.publishing.readme import render_readme
-from benchmark.results.frame import COMPRESSED_RECORDS, MANIFEST, read_file
+from benchmark.results.frame import COMPRESSED_RECORDS, MANIFEST, read_file, unpack
 from benchmark.results.lines import RECORDS
 
 TRIALS = "trials.csv"
@@ -153,8 +153,8 @@ def _same(name: str, wanted: bytes, found: bytes | None) -> bool:
         return wanted == found
     # Two versions of zlib may compress the same content to other bytes.
     try:
-        return gzip.decompress(wanted) == gzip.decompress(found)
-    except (OSError, EOFError):
+        return unpack(wanted, name) == unpack(found, name)
+    except StoreError:
         return False
 
 

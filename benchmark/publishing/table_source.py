@@ -20,6 +20,10 @@ from benchmark.trial import Record, content_id
 if TYPE_CHECKING:
     import pandas as pd
 
+LARGEST_TABLE = 2**30
+MOST_COLUMNS = 1_000
+"""Limits of a table in bytes and, over its commas, in columns."""
+
 _OPTIONAL = ("epoch1_accuracy", "n_validation", "area_under_validation_curve", "test_loss")
 _KEY = ("dataset", "architecture", "recipe", "treatment", "seed")
 
@@ -27,6 +31,22 @@ _KEY = ("dataset", "architecture", "recipe", "treatment", "seed")
 def is_table(source: str) -> bool:
     """Whether a source is a table rather than a folder."""
     return source.lower().endswith(".csv")
+
+
+def table_bytes(source: str) -> bytes:
+    """Return the content of a table.
+
+    Raises StoreError where there is none or it is too large, and UsageError for too many columns:
+    what reads it takes memory for each.
+    """
+    folder, _, name = source.rpartition("/")
+    data = read_file(folder or ("/" if source.startswith("/") else "."), name, LARGEST_TABLE)
+    if data is None:
+        raise StoreError(f"{source} does not exist")
+    for number, line in enumerate(data.splitlines(), start=1):
+        if line.count(b",") >= MOST_COLUMNS:
+            raise UsageError(f"{source}:{number}: more than {MOST_COLUMNS:,} columns")
+    return data
 
 
 def read_table(source: str) -> tuple[dict[str, Any], dict[str, tuple[Row, bytes]]]:
@@ -39,10 +59,7 @@ def read_table(source: str) -> tuple[dict[str, Any], dict[str, tuple[Row, bytes]
     """
     import pandas as pd
 
-    folder, _, name = source.rpartition("/")
-    data = read_file(folder or ("/" if source.startswith("/") else "."), name)
-    if data is None:
-        raise StoreError(f"{source} does not exist")
+    data, name = table_bytes(source), source.rpartition("/")[2]
     names = dict.fromkeys((*_KEY[:-1], "initializer", "rewiring", "status", "trial"), str)
     try:
         table = pd.read_csv(io.BytesIO(data), dtype=names, keep_default_na=False, na_values=[""])

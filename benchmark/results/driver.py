@@ -169,5 +169,5 @@ def _read_lease(location: Location) -> dict[str, Any] | None:
     try:
         lease = json.loads(data)
         return {"driver": str(lease["driver"]), "token": str(lease["token"]), "beat": lease["beat"]}
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return {"driver": "an unknown driver", "token": "", "beat": data.decode("utf-8", "replace")}

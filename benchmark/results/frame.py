@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import gc
 import gzip
+import io
 import json
+import zlib
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -14,7 +16,8 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import StoreError
-from benchmark.results.lines import MANIFEST, RECORDS, read_record_lines
+from benchmark.results import location
+from benchmark.results.lines import LONGEST_LINE, MANIFEST, RECORDS, read_record_lines
 from benchmark.results.location import locate
 from benchmark.results.segments import read_lines
 from benchmark.trial import SCHEMA, STATUSES, Record
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
 MANIFEST_SCHEMA = 1
 COMPRESSED_RECORDS = "records.jsonl.gz"
+LARGEST_MANIFEST = 256 * 2**20
 
 _NAMES = ("trial", "dataset", "architecture", "recipe", "treatment", "initializer", "rewiring")
 _METRICS = (
@@ -50,6 +54,7 @@ _MANIFEST_KEYS = (
     *("schema", "protocol", "name", "baseline", "family", "margin", "target", "contrasts"),
     *("seeds", "cells", "treatments", "trials"),
 )
+_MANIFEST_LISTS = ("contrasts", "seeds", "cells", "treatments", "trials")
 
 
 def load_records(folder: str) -> pd.DataFrame:
@@ -76,7 +81,7 @@ def load_manifest(folder: str) -> dict[str, Any]:
     Raises StoreError where there is none, or none that this version reads.
     """
     where = f"{folder.rstrip('/')}/{MANIFEST}"
-    data = read_file(folder, MANIFEST)
+    data = read_file(folder, MANIFEST, LARGEST_MANIFEST)
     if data is None:
         raise StoreError(
             f"{where} does not exist, so {folder} is no results folder; name the folder that"
@@ -95,7 +100,13 @@ def load_manifest(folder: str) -> dict[str, Any]:
             )
         if lacking := [key for key in _MANIFEST_KEYS if key not in manifest]:
             raise ValueError(f"lacks {', '.join(lacking)}")
-    except ValueError as error:
+        for key in _MANIFEST_LISTS:
+            if not isinstance(manifest[key], list):
+                raise ValueError(f"{key} is {manifest[key]!r:.80}, no list")
+        for trial in manifest["trials"]:
+            if not (isinstance(trial, list) and trial and isinstance(trial[0], str)):
+                raise ValueError(f"{trial!r:.80} is no trial")
+    except (ValueError, RecursionError) as error:
         raise StoreError(
             f"{where} is not a manifest: {error}. Run the same grid again: it writes the manifest"
             " anew and keeps every record"
@@ -118,10 +129,12 @@ def read_rows(
     with _without_garbage_collection():
         for number, line in enumerate(lines, start=1):
             try:
+                if len(line) > LONGEST_LINE:
+                    raise ValueError(f"a line of {len(line):,} bytes")
                 values = read_record(line)
                 if values["trial"] in declared:
                     rows[values["trial"]] = row_of(values, curves), line
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 # The reader that the store uses knows how to say it.
                 deque(read_record_lines(data, where), maxlen=0)
                 raise StoreError(f"{where}, line {number} is not a record: {error}") from error
@@ -191,18 +204,36 @@ def make_frame(rows: Iterable[Row]) -> pd.DataFrame:
 
 def read_record_data(folder: str) -> tuple[str, bytes]:
     """Return the whole lines of a folder's records, or of a board's, and their file's name."""
-    location = locate(folder)
-    lines = read_lines(location)
-    packed = None if lines else location.read(COMPRESSED_RECORDS)
+    where = locate(folder)
+    lines = read_lines(where)
+    packed = None if lines else where.read(COMPRESSED_RECORDS)
     if packed is None:
         return RECORDS, lines
-    data = gzip.decompress(packed)
+    data = unpack(packed, f"{folder.rstrip('/')}/{COMPRESSED_RECORDS}")
     return COMPRESSED_RECORDS, data[: data.rfind(b"\n") + 1]
 
 
-def read_file(folder: str, name: str) -> bytes | None:
-    """Return the content of a file in a folder on any file system; None if it is not there."""
-    return locate(folder).read(name)
+def unpack(packed: bytes, where: str) -> bytes:
+    """Return what was compressed by gzip.
+
+    Raises StoreError for what was not, and for what unpacks to more than a file may hold.
+    """
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
+            data = file.read(location.LARGEST_FILE + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise StoreError(f"cannot read {where}: {error}") from error
+    if len(data) > location.LARGEST_FILE:
+        raise StoreError(f"{where} unpacks to more than {location.LARGEST_FILE:,} bytes")
+    return data
+
+
+def read_file(folder: str, name: str, most: int | None = None) -> bytes | None:
+    """Return the content of a file in a folder on any file system; None if it is not there.
+
+    Raises StoreError for one of more than `most` bytes.
+    """
+    return locate(folder).read(name, most)
 
 
 @cache

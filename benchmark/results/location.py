@@ -6,6 +6,7 @@ whole, and every request is tried again before it counts as failed.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ T = TypeVar("T")
 
 PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds before each further try of a request that failed."""
+
+LARGEST_FILE = 8 * 2**30
+"""A larger file on a disk is not read: it would not fit the memory, and is no results file."""
 
 _FINAL = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError)
 
@@ -47,16 +51,28 @@ class Location:
         """Make the folder, where the file system has such things."""
         self._persistently(partial(self.filesystem.makedirs, self.path, exist_ok=True))
 
-    def read(self, name: str) -> bytes | None:
-        """Return a file's content; None if it is not there."""
+    def read(self, name: str, most: int | None = None) -> bytes | None:
+        """Return a file's content; None if it is not there.
+
+        Raises StoreError for one that cannot be read, or that has more than `most` bytes.
+        """
+        most = LARGEST_FILE if most is None else most
         try:
+            # What object storage holds is known only once it has come.
+            if self.is_local and os.path.getsize(self.at(name)) > most:
+                raise self._too_large(name, most)
             content: bytes = self._persistently(partial(self.filesystem.cat_file, self.at(name)))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             reason = error.strerror or error
             raise StoreError(f"cannot read {self.folder}/{name}: {reason}") from error
+        if len(content) > most:
+            raise self._too_large(name, most)
         return content
+
+    def _too_large(self, name: str, most: int) -> StoreError:
+        return StoreError(f"{self.folder}/{name} is larger than {most:,} bytes, and is not read")
 
     def write(self, name: str, content: bytes) -> None:
         """Write a whole file so that readers see all of it or what was there before."""

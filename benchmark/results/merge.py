@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-import fsspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmark.errors import StoreError
@@ -19,7 +18,6 @@ from benchmark.results.plausibility import Name, disagreements, problems, read_l
 from benchmark.results.segments import SEGMENTS
 from benchmark.trial import Record, content_id
 
-LARGEST_MANIFEST = 256 * 2**20
 LARGEST_RECORDS = 16 * 2**30
 """So many bytes of a source are read at most, unpacked."""
 
@@ -141,10 +139,6 @@ def read_offer(source: str) -> Offer:
 
 def read_manifest(source: str) -> dict[str, Any]:
     """Read a manifest and check what is relied on; raises StoreError."""
-    filesystem, path = fsspec.core.url_to_fs(source)
-    file = f"{path.rstrip('/')}/{MANIFEST}"
-    if filesystem.exists(file) and filesystem.size(file) > LARGEST_MANIFEST:
-        raise StoreError(f"{source}/{MANIFEST} is larger than {LARGEST_MANIFEST:,} bytes")
     try:
         manifest = load_manifest(source)
         _Manifest.model_validate(manifest)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from benchmark.errors import StoreError
 from benchmark.recipe import Recipe
+from benchmark.results import frame
 from benchmark.results import merge as merging
 from benchmark.results.merge import read_manifest, read_offer, reconcile, without
 from benchmark.results.plausibility import problems, read_line
@@ -238,7 +239,7 @@ def test_lines_and_folders_are_read_within_bounds(
     monkeypatch.setattr(merging, "LARGEST_RECORDS", len(data) - 1)
     with pytest.raises(StoreError, match="more than"):
         read_offer(str(folder))
-    monkeypatch.setattr(merging, "LARGEST_MANIFEST", 100)
+    monkeypatch.setattr(frame, "LARGEST_MANIFEST", 100)
     with pytest.raises(StoreError, match="larger than"):
         read_offer(str(folder))
 
