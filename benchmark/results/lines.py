@@ -15,7 +15,7 @@ MANIFEST = "grid.json"
 COHORTS = "cohorts.jsonl"
 LONGEST_LINE = 16 * 2**20
 
-# The line of a record as `Record.to_json` writes it; a quotation mark inside of a string is escaped.
+# A record as `Record.to_json` writes it; a quotation mark inside of a string is escaped.
 _HEAD = re.compile(
     rb'\{"trial":"([0-9a-f]{16})","content":\{.*?"seed":\d+,"status":"(%s)","accuracy":'
     % "|".join(STATUSES).encode()
