@@ -44,7 +44,7 @@ def record_of(trial: Trial, seconds: float = 0.0) -> Record:
         n_validation=143,
         area_under_validation_curve=0.8,
         test_loss=0.1234567890123456,
-        curves={name: values for name in (*CURVES, "learning_rate", "seconds")},
+        curves=dict.fromkeys((*CURVES, "learning_rate", "seconds"), values),
         strength={
             "before": 1.0,
             "after": 1.0,

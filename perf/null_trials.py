@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import itertools
 import json
 import os
 import subprocess
@@ -118,7 +119,7 @@ def resume(folder: str, trials: int, cohort: int) -> None:
             raise SystemExit("trials are missing from a store that has all of them")
         mark()
     wall, cpu = (marks[-1][clock] - marks[0][clock] for clock in (0, 1))
-    parts = [after[1] - before[1] for before, after in zip(marks, marks[1:], strict=False)]
+    parts = [after[1] - before[1] for before, after in itertools.pairwise(marks)]
     names = ("resume_expand", "resume_open", "resume_compare")
     found = {"resume_wall": wall, "resume_cpu": cpu, **dict(zip(names, parts, strict=True))}
     print(json.dumps({**found, "resume_memory": resident()}))
