@@ -22,7 +22,7 @@ EPOCHS, LAYERS = 10, 12
 CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 
 
-def grid_of(trials: int, cohort_size: int) -> Grid:
+def grid_of(trials: int, cohort_size: int | str) -> Grid:
     """Return the quickstart's grid with as many seeds as give about so many trials."""
     per_seed = len(expand(load_config(CONFIG, ["grid.seeds=1"])).trials)
     seeds = max(round(trials / per_seed), 1)
