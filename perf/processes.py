@@ -33,7 +33,7 @@ def cost_of(command: Sequence[str]) -> Cost:
     token = secrets.token_hex(8)
     seen: dict[int, float] = {}
     ended = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(token, seen, ended), daemon=True)
+    watcher = threading.Thread(target=_watch, args=(token, _processes(), seen, ended), daemon=True)
     watcher.start()
     start = time.perf_counter()
     try:
@@ -50,18 +50,18 @@ def cost_of(command: Sequence[str]) -> Cost:
     return Cost(wall, sum(seen.values()), done.stdout)
 
 
-def _watch(token: str, seen: dict[int, float], ended: threading.Event) -> None:
+def _processes() -> set[int]:
+    return {int(name) for name in os.listdir("/proc") if name.isdigit()}
+
+
+def _watch(token: str, strangers: set[int], seen: dict[int, float], ended: threading.Event) -> None:
     tick = os.sysconf("SC_CLK_TCK")
-    strangers: set[int] = set()
     mark = f"{MARK}={token}".encode()
     while not ended.wait(POLL_SECONDS):
-        for folder in Path("/proc").iterdir():
-            if not folder.name.isdigit() or (pid := int(folder.name)) in strangers:
-                continue
+        for pid in _processes() - strangers:
+            folder = Path("/proc") / str(pid)
             try:
                 if pid not in seen and mark not in (folder / "environ").read_bytes():
-                    # A process that was only just forked still shows its parent's environment.
-                    strangers.add(pid)
                     continue
                 fields = (folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
             except OSError:
