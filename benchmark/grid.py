@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 from benchmark.axes import Exclude, Include, is_pattern, seed_list
@@ -141,12 +142,17 @@ def group(trials: Iterable[Trial]) -> list[list[Trial]]:
     other rates stays by itself.
     """
     groups: dict[tuple[Cell, int, str], list[Trial]] = {}
+    alone = cache(_alone)
     for trial in trials:
-        method, _ = initializers.resolve(trial.treatment.initializer)
-        own = method.changes_architecture or method.changes_learning_rate
-        alone = trial.treatment.initializer if own else ""
-        groups.setdefault((trial.cell, trial.data_seed, alone), []).append(trial)
+        key = trial.cell, trial.data_seed, alone(trial.treatment.initializer)
+        groups.setdefault(key, []).append(trial)
     return list(groups.values())
+
+
+def _alone(initializer: str) -> str:
+    """Return the initializer if its trials stay by themselves, nothing if they mix."""
+    method, _ = initializers.resolve(initializer)
+    return initializer if method.changes_architecture or method.changes_learning_rate else ""
 
 
 def even_parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
 import pkgutil
@@ -58,6 +59,7 @@ class Registry(Generic[M]):
         self.kind = kind
         self._package = package
         self._methods: dict[str, M] = {}
+        self._resolved: dict[str, tuple[M, dict[str, Any]]] = {}
         self._complete = False
 
     def add(self, method: M) -> None:
@@ -75,6 +77,7 @@ class Registry(Generic[M]):
                 f"{_place(known)} and {_place(method)}; rename one"
             )
         self._methods[method.name] = method
+        self._resolved.clear()
 
     def get(self, name: str) -> M:
         """Return the method called `name`; raises UsageError with the nearest names."""
@@ -101,13 +104,17 @@ class Registry(Generic[M]):
 
     def resolve(self, text: str) -> tuple[M, dict[str, Any]]:
         """Return the method that `text` names and the parameters that it sets."""
-        call = spelling.parse_call(self.canonical(text))
-        method = self.get(call.name)
-        positional = zip(method.parameters, call.positional, strict=False)
-        return method, dict(positional, **dict(call.keywords))
+        if text not in self._resolved:
+            call = spelling.parse_call(self.canonical(text))
+            method = self.get(call.name)
+            positional = zip(method.parameters, call.positional, strict=False)
+            self._resolved[text] = method, dict(positional, **dict(call.keywords))
+        method, arguments = self._resolved[text]
+        return method, copy.deepcopy(arguments)
 
     def forget(self, module: str) -> None:
         """Drop the methods that were defined in a module."""
+        self._resolved.clear()
         self._methods = {
             name: method
             for name, method in self._methods.items()

@@ -45,7 +45,7 @@ class Cell:
     def __str__(self) -> str:
         return " / ".join(self.key)
 
-    @property
+    @cached_property
     def content(self) -> dict[str, Any]:
         """What of the cell decides an outcome; values equal to their default are left out.
 
@@ -93,10 +93,12 @@ class Trial:
         return self.seed if self.cell.recipe.data_seed == "per_seed" else 0
 
 
+_canonical_json = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+
+
 def content_id(content: Mapping[str, Any]) -> str:
     """Return 16 hexadecimal digits of the SHA-256 of canonical JSON."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(_canonical_json(content).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,7 @@ def run_config(loaded: GridConfig, folder: str, retry: Sequence[str]) -> int:
             try:
                 summary = _train(grid, store, make_executor, retry, console, sigterm)
             except KeyboardInterrupt:
-                kept = sum(trial.id in store.records for trial in grid.trials)
+                kept = sum(trial.id in store.statuses for trial in grid.trials)
                 console.print(
                     f"Stopped. {kept} of {len(grid.trials)} trials are kept in {folder};"
                     " the same command goes on from there.",

@@ -69,8 +69,8 @@ def summarise(grid: Grid, store: Store) -> Summary:
     """Count the grid's trials in a store by status."""
     statuses: dict[str, int] = {}
     for trial in grid.trials:
-        if record := store.records.get(trial.id):
-            statuses[record.status] = statuses.get(record.status, 0) + 1
+        if status := store.statuses.get(trial.id):
+            statuses[status] = statuses.get(status, 0) + 1
     return Summary(len(grid.trials), statuses)
 
 

@@ -8,6 +8,9 @@ their trial ids tell.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from benchmark.errors import StoreError
 from benchmark.results.lines import RECORDS
 from benchmark.results.location import Location
 
@@ -62,3 +65,20 @@ def read_lines(location: Location, segments: list[str] | None = None) -> bytes:
     parts = [location.read(f"{SEGMENTS}/{name}") or b"" for name in segments]
     data = location.read(RECORDS) or b""
     return b"".join(part[: part.rfind(b"\n") + 1] for part in (data, *parts))
+
+
+def each_line(location: Location) -> Iterator[bytes]:
+    """Yield what `read_lines` returns line by line, from a disk without holding the whole file."""
+    if not location.is_local:
+        yield from read_lines(location).splitlines()
+        return
+    try:
+        with open(location.at(RECORDS), "rb") as file:
+            for line in file:
+                if line.endswith(b"\n"):
+                    yield line[:-1]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        reason = error.strerror or error
+        raise StoreError(f"cannot read {location.folder}/{RECORDS}: {reason}") from error

@@ -17,14 +17,16 @@ from typing import Any, Protocol
 from benchmark.errors import RunError, StoreError
 from benchmark.results import driver
 from benchmark.results.driver import Claim
-from benchmark.results.lines import MANIFEST, RECORDS, read_record_lines
+from benchmark.results.lines import MANIFEST, RECORDS, read_record_lines, read_statuses
 from benchmark.results.location import Location, locate
-from benchmark.results.segments import Segments, read_lines
+from benchmark.results.segments import Segments, each_line, read_lines
 from benchmark.trial import Record, Status
 
 CONFIG = "config.yaml"
 BYTES_PER_RECORD = 20_000
 """A generous size of a record, to see before the start whether the disk has room for the grid."""
+
+BLOCK = 2**16
 
 FINISHED: frozenset[Status] = frozenset({"ok", "diverged", "out_of_memory", "timeout", "error"})
 """What `run` does not try again by itself."""
@@ -45,20 +47,27 @@ class Store:
         self._location = location
         self._writer = writer
         self._claim = claim
-        lines = read_record_lines(read_lines(location), f"{location.folder}/{RECORDS}")
-        self._records = {record.trial: record for _, record in lines}
+        self._where = f"{location.folder}/{RECORDS}"
+        # All that stays in memory of a record: a grid may have a million of them.
+        self._statuses = dict(read_statuses(each_line(location), self._where))
 
     @property
     def records(self) -> dict[str, Record]:
-        """The last record of every trial, by trial id."""
-        return self._records
+        """The last record of every trial, by trial id, read from the folder at every look."""
+        lines = read_record_lines(read_lines(self._location), self._where)
+        return {record.trial: record for _, record in lines}
+
+    @property
+    def statuses(self) -> Mapping[str, Status]:
+        """The status of the last record of every trial, by trial id."""
+        return self._statuses
 
     def done(self, retry: Collection[str] = ()) -> set[str]:
         """Return the ids of trials that need no further run; statuses in `retry` do."""
         return {
             trial
-            for trial, record in self._records.items()
-            if record.status in FINISHED and record.status not in retry
+            for trial, status in self._statuses.items()
+            if status in FINISHED and status not in retry
         }
 
     def append(self, *records: Record) -> None:
@@ -80,7 +89,7 @@ class Store:
                 f"cannot write to {self.folder}: {getattr(error, 'strerror', None) or error}. Every"
                 " finished trial before this one is kept; mend it and run the same command again"
             ) from error
-        self._records |= {record.trial: record for record in records}
+        self._statuses |= {record.trial: record.status for record in records}
 
     def append_lines(self, name: str, entries: Collection[Mapping[str, Any]]) -> None:
         """Add a line of JSON each to a small file of lines, which is written anew as a whole."""
@@ -130,9 +139,15 @@ class _LocalFile:
         if not os.path.exists(self._path):
             return
         with open(self._path, "rb+") as file:
-            data = file.read()
-            end = data.rfind(b"\n") + 1
-            if end < len(data):
+            size = end = file.seek(0, os.SEEK_END)
+            while end > 0:
+                start = max(end - BLOCK, 0)
+                file.seek(start)
+                if found := file.read(end - start).rfind(b"\n") + 1:
+                    end = start + found
+                    break
+                end = start
+            if end < size:
                 file.truncate(end)
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import RunError, StoreError
-from benchmark.results.store import open_store, read_store, running_driver
-from benchmark.trial import SCHEMA, Record
+from benchmark.results.store import BLOCK, open_store, read_store, running_driver
+from benchmark.trial import SCHEMA, STATUSES, Record
 from tests.conftest import make_cohort
 
 
@@ -47,6 +47,35 @@ def test_a_torn_last_line_is_cut_at_every_byte(tmp_path: Path) -> None:
         with open_store(str(tmp_path)) as store:
             store.append(record(2))
         assert read_store(str(tmp_path)).done() == {record(0).trial, record(2).trial}
+
+
+def test_a_torn_line_longer_than_what_is_read_at_once_is_cut(tmp_path: Path) -> None:
+    with open_store(str(tmp_path)) as store:
+        store.append(record(0))
+    with open(tmp_path / "records.jsonl", "ab") as file:
+        file.write(b"x" * 3 * BLOCK)
+    with open_store(str(tmp_path)) as store:
+        store.append(record(1))
+    assert read_store(str(tmp_path)).done() == {record(0).trial, record(1).trial}
+    (tmp_path / "records.jsonl").write_bytes(b"x" * 3 * BLOCK)
+    with open_store(str(tmp_path)) as store:
+        assert store.done() == set()
+    assert (tmp_path / "records.jsonl").read_bytes() == b""
+
+
+def test_statuses_are_found_without_reading_the_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the values say, each record's own trial and status are what is found."""
+    deceiving = '"},"seed":1,"status":"ok","accuracy":0,"schema":1}'
+    with open_store(str(tmp_path)) as store:
+        for seed, status in enumerate(STATUSES):
+            store.append(record(seed, status, message=deceiving, curves={deceiving: [1.0]}))
+        store.append(record(1, "lost"))
+    expected = {trial: each.status for trial, each in store.records.items()}
+    assert len(expected) == len(STATUSES)
+    monkeypatch.setattr(Record, "from_dict", lambda values: pytest.fail("read a whole record"))
+    assert read_store(str(tmp_path)).statuses == expected == store.statuses
 
 
 def test_lost_trials_run_again_and_others_only_when_asked(tmp_path: Path) -> None:
