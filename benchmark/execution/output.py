@@ -12,6 +12,8 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 HALF_BYTES = 128 * 1024
@@ -31,7 +33,11 @@ while data := os.read(0, 65536):
             file, size = open(path + ".new", "ab", 0), 0
     except OSError:
         pass
+open(path + ".end", "wb").close()
 """
+
+PATIENCE_SECONDS = 3.0
+"""So long the pump is waited for; a process that inherited the pipe may keep it busy."""
 
 
 class Output:
@@ -62,9 +68,12 @@ class Output:
         os.write(1, _mark(name))
 
     def end(self, name: str) -> str:
-        """Return what was written since a job began, without what the pump has not yet taken."""
+        """Return what was written since a job began."""
         _flush()
-        return read_output(self.path, name)
+        mark = _mark(f"end of {name}")
+        os.write(1, mark)
+        _wait(lambda: mark in _kept(self.path))
+        return read_output(self.path, name).replace(mark.decode(), "")
 
 
 def read_output(path: str, name: str) -> str:
@@ -72,18 +81,35 @@ def read_output(path: str, name: str) -> str:
 
     Where that is more than the files hold, it is the end of it.
     """
+    _, mark, after = _kept(path).rpartition(_mark(name))
+    return ("" if mark else "[the beginning was dropped]\n") + after.decode("utf-8", "replace")
+
+
+def last_words(path: str, name: str) -> str:
+    """Return what a worker that has died wrote during a job, and delete its output."""
+    _wait(lambda: os.path.exists(f"{path}.end"))
+    words = read_output(path, name)
+    remove_output(path)
+    return words
+
+
+def _kept(path: str) -> bytes:
     data = b""
     for suffix in (".old", ".new"):
         with contextlib.suppress(OSError):
             data += Path(path + suffix).read_bytes()
-    _, mark, after = data.rpartition(_mark(name))
-    dropped = "" if mark else "[the beginning was dropped]\n"
-    return dropped + (after if mark else data).decode("utf-8", "replace")
+    return data
+
+
+def _wait(until: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not until() and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def remove_output(path: str) -> None:
     """Delete the files of a worker that has ended."""
-    for suffix in ("", ".old", ".new"):
+    for suffix in ("", ".old", ".new", ".end"):
         with contextlib.suppress(OSError):
             os.unlink(path + suffix)
 

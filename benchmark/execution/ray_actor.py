@@ -1,4 +1,4 @@
-"""What runs on the nodes: the actor that holds a worker, and a look at what one left behind."""
+"""What runs on the nodes: the actor that holds a worker."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.errors import UsageError
 from benchmark.execution.jobs import Job, Outcome, Settings
-from benchmark.execution.output import Output, read_output, remove_output
+from benchmark.execution.output import Output
 
 if TYPE_CHECKING:
     from benchmark.grid import Cohort
@@ -58,10 +58,3 @@ class WorkerActor:
         if all(record.status == "ok" for record in outcome.records) and not outcome.failure:
             return outcome
         return replace(outcome, log=self._output.end(job.name))
-
-
-def last_words(path: str, name: str) -> str:
-    """Return what a worker that has died wrote during a job, and delete its output."""
-    words = read_output(path, name)
-    remove_output(path)
-    return words

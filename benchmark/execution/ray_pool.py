@@ -24,8 +24,9 @@ from benchmark.execution.jobs import (
     settle,
     with_attempts,
 )
+from benchmark.execution.output import last_words
 from benchmark.execution.pairs import Kinds, Pair
-from benchmark.execution.ray_actor import WorkerActor, last_words
+from benchmark.execution.ray_actor import WorkerActor
 from benchmark.execution.ray_connection import connect
 from benchmark.execution.ray_nodes import Demand
 from benchmark.execution.ray_workers import Actor, Workers, on_node, reason
