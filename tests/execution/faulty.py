@@ -15,7 +15,7 @@ from benchmark.execution.ray_actor import Greeting, WorkerActor
 from benchmark.grid import Cohort
 from benchmark.trial import Cell, Record
 
-DIES_ONCE, DIES, HANGS, HANGS_WITH_LOCK, RAISES, DIES_RETURNING, SHOUTS = range(1, 8)
+DIES_ONCE, DIES, HANGS, HANGS_WITH_LOCK, RAISES, DIES_RETURNING, SHOUTS, HANGS_ONCE = range(1, 9)
 
 
 class OddError(Exception):
@@ -50,7 +50,7 @@ class FaultyWorker:
             return Outcome(failure="unfit_node", message="the data set is corrupt")
         if DIES in seeds or (DIES_ONCE in seeds and self._first("died")):
             os._exit(7)
-        if HANGS in seeds:
+        if HANGS in seeds or (HANGS_ONCE in seeds and self._first("hung")):
             time.sleep(600)
         if HANGS_WITH_LOCK in seeds:
             ctypes.PyDLL(None).sleep(600)
