@@ -220,9 +220,9 @@ class RayExecutor:
             return self._end(busy, self._out_of_host_memory(busy.actor.node, error))
         except exceptions.RayError as error:
             return self._end(busy, Outcome(failure="error", message=str(error)))
-        self._workers.idle.append(busy.actor)
         if outcome.failure == "unfit_node":
             self._workers.leave_out(busy.actor.node, outcome.message)
+        self._workers.rest(busy.actor)
         return [(busy.job, outcome)]
 
     def _out_of_host_memory(self, node: str, error: Exception) -> Outcome:

@@ -85,7 +85,14 @@ class Workers:
         else:
             self.nodes.started(actor.node, "")
             self._ever_ready = True
-            self.idle.append(replace(actor, greeting=greeting))
+            self.rest(replace(actor, greeting=greeting))
+
+    def rest(self, actor: Actor) -> None:
+        """Let an actor wait for its next job, unless its node gets none any more."""
+        if actor.node in self.nodes.usable:
+            self.idle.append(actor)
+        else:
+            self.drop(actor)
 
     def drop(self, actor: Actor) -> None:
         """End an actor; its place is free."""

@@ -193,7 +193,7 @@ def test_a_node_that_is_about_to_leave_gets_no_new_work(cluster: Any, pool: Pool
     executor = pool()
     events: list[Event] = []
     started: list[int] = []
-    for event in executor.run(jobs(*range(20, 50)), attempts=3, begun={}):
+    for event in executor.run(jobs(*range(20, 140)), attempts=3, begun={}):
         events.append(event)
         if isinstance(event, Notice) and "about to leave" in event.text:
             started.append(len(executor_workers(executor, leaving.node_id)))
@@ -203,7 +203,7 @@ def test_a_node_that_is_about_to_leave_gets_no_new_work(cluster: Any, pool: Pool
             far = 2**60
             assert client.drain_node(leaving.node_id, reason, "spot", far)[0]
     cluster.remove_node(leaving, allow_graceful=False)
-    assert statuses(events) == dict.fromkeys(range(20, 50), "ok")
+    assert statuses(events) == dict.fromkeys(range(20, 140), "ok")
     assert started == [0]
 
 
