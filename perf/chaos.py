@@ -22,10 +22,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ray.cluster_utils import Cluster
 from tabulate import tabulate
 
 CONFIG = """\
@@ -62,6 +63,14 @@ FAULTS = (
 )
 
 
+def persistently(start: Callable[[], Any]) -> Any:
+    """Start a node, again where this machine is too busy to do it in Ray's 30 seconds."""
+    for _ in range(4):
+        with contextlib.suppress(Exception):
+            return start()
+    return start()
+
+
 class Grid:
     """The cluster and the driver that runs the grid on it into a folder."""
 
@@ -74,20 +83,13 @@ class Grid:
         self.start_cluster()
 
     def start_cluster(self) -> None:
-        from ray.cluster_utils import Cluster
-
         head = {"num_cpus": 0, "include_dashboard": False, "_system_config": FAST}
-        self._cluster = Cluster(initialize_head=True, head_node_args=head)
+        self._cluster = persistently(lambda: Cluster(initialize_head=True, head_node_args=head))
         for _ in range(NODES):
             self.add_node()
 
     def add_node(self) -> None:
-        """Add a node, again where this machine is too busy to start it in Ray's 30 seconds."""
-        for _ in range(4):
-            with contextlib.suppress(Exception):
-                self._cluster.add_node(num_cpus=CPUS)
-                return
-        self._cluster.add_node(num_cpus=CPUS)
+        persistently(lambda: self._cluster.add_node(num_cpus=CPUS))
 
     def stop_cluster(self) -> None:
         for node in self._cluster.list_all_nodes():
