@@ -232,11 +232,29 @@ def plan(
 
 
 @app.command()
-def status(folder: Folder) -> None:
-    """Show how far a grid is, what failed and why, who is at work."""
-    from benchmark.commands import reading
+def status(
+    folder: Folder,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it anew every few seconds until the run ends.")
+    ] = False,
+) -> None:
+    """Show how far a grid is, what runs where, what failed and why."""
+    from benchmark.commands import watching
 
-    raise typer.Exit(reading.status(folder))
+    raise typer.Exit(watching.watch(folder) if watch else watching.status(folder))
+
+
+@app.command()
+def logs(
+    trial: Annotated[
+        str, typer.Argument(metavar="TRIAL", help="A trial's id, or the beginning of it.")
+    ],
+    records: Annotated[str, typer.Option("--records", metavar="DIR", help="A results folder.")],
+) -> None:
+    """Show what a trial that failed, or was tried again, printed and raised."""
+    from benchmark.commands import watching
+
+    watching.logs(trial, records)
 
 
 @app.command()

@@ -75,7 +75,14 @@ class Execution(Section):
         default="auto", description="auto: a GPU where there is one."
     )
     time_limit_minutes: float | None = Field(
-        default=None, gt=0, description="Minutes that a trial may take; null: no limit."
+        default=None,
+        gt=0,
+        description="Minutes that a trial may take; null: ten times what was measured, and five.",
+    )
+    devices: Listed[str] = Field(
+        default=(),
+        description="Kinds of device to train on, names or patterns; none: all there are.",
+        examples=[["H100", "*A100*80GB*"]],
     )
     attempts: int = Field(default=3, ge=1, description="Tries of a trial whose worker was lost.")
 

@@ -163,11 +163,12 @@ def _apply_initializer(
             raise UsageError(f"initializer {text!r} looks at data: give it batch=(images, labels)")
         with in_float32(model):
             data = (_in_float32(batch),) if method.needs_data and batch is not None else ()
-            method.function(model, generator, *data, **arguments)
+            _filling(text, method.function)(model, generator, *data, **arguments)
     else:
         for layer, parameter in layers:
             generator = torch_generator(seed, "weights", layer.name)
-            fill_matrices(layer, parameter, partial(method.function, **arguments), generator)
+            fill = _filling(text, partial(method.function, **arguments))
+            fill_matrices(layer, parameter, fill, generator)
     before.check(model, text, rebuilt=method.changes_architecture)
 
 
@@ -175,6 +176,20 @@ def _in_float32(batch: Batch | Callable[[], Batch]) -> Batch:
     """Return a batch as wide as `in_float32` makes the model that looks at it."""
     images, labels = batch() if callable(batch) else batch
     return images.float() if images.element_size() < 4 else images, labels
+
+
+def _filling(text: str, function: Callable[..., object]) -> Callable[..., None]:
+    """Refuse what returns something else than what it was to fill: it may have filled nothing."""
+
+    def fill(given: object, *further: object, **arguments: object) -> None:
+        returned = function(given, *further, **arguments)
+        if returned is not None and returned is not given:
+            raise UsageError(
+                f"initializer {text!r} returned {type(returned).__name__}; it must fill what it is"
+                " given, in place, and return nothing"
+            )
+
+    return fill
 
 
 def _rewire_layers(

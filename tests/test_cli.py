@@ -56,7 +56,7 @@ def test_light_commands_load_neither_torch_nor_ray() -> None:
     code = (
         "import sys\n"
         "from benchmark import cli\n"
-        "import benchmark.commands.reading, benchmark.commands.listing\n"
+        "import benchmark.commands.watching, benchmark.commands.listing\n"
         "import benchmark.results.store, benchmark.results.frame\n"
         "from benchmark.plugins import initializers, rewirings, datasets\n"
         "initializers.all(), rewirings.all(), datasets.all()\n"

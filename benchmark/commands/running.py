@@ -17,25 +17,32 @@ from benchmark.errors import INTERRUPTED, TERMINATED, StoreError, UsageError
 
 if TYPE_CHECKING:
     from benchmark.config import GridConfig
-    from benchmark.execution.jobs import Executor
+    from benchmark.execution.jobs import Event, Executor
     from benchmark.execution.run import Summary
     from benchmark.grid import Grid
     from benchmark.results.store import Store
 
 
-class Sigterm:
-    """SIGTERM, as `kill` or a job scheduler sends it, ends a run as Ctrl-C does."""
+class Stopping:
+    """Ctrl-C, and SIGTERM as `kill` or a job scheduler sends it, end a run: in order the first
+    time, at once the second.
+    """
 
     def __init__(self) -> None:
-        self.received = False
+        self.code: int | None = None
 
     def listen(self) -> None:
-        """Put the handler in place, of whoever else's."""
-        signal.signal(signal.SIGTERM, self._interrupt)
+        """Put the handlers in place, of whoever else's."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._stop)
 
-    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        code = TERMINATED if number == signal.SIGTERM else INTERRUPTED
+        if self.code is not None:
+            os.write(2, b"Stopped at once. Every finished trial is kept.\n")
+            os._exit(code)
         # Noted, because Ray turns what a handler raises in its calls into a KeyboardInterrupt.
-        self.received = True
+        self.code = code
         raise KeyboardInterrupt
 
 
@@ -126,11 +133,11 @@ def run_config(loaded: GridConfig, folder: str, retry: Sequence[str]) -> int:
     with _executor_ahead(loaded, folder, retry) as make_executor:
         grid = expand(loaded)
         with open_store(folder, len(grid.trials), console.print) as store:
-            sigterm = Sigterm()
-            before = signal.getsignal(signal.SIGTERM)
-            sigterm.listen()
+            stopping = Stopping()
+            before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+            stopping.listen()
             try:
-                summary = _train(grid, store, make_executor, retry, console, sigterm)
+                summary = _train(grid, store, make_executor, retry, console, stopping)
             except KeyboardInterrupt:
                 kept = sum(trial.id in store.statuses for trial in grid.trials)
                 console.print(
@@ -138,9 +145,10 @@ def run_config(loaded: GridConfig, folder: str, retry: Sequence[str]) -> int:
                     " the same command goes on from there.",
                     highlight=False,
                 )
-                return TERMINATED if sigterm.received else INTERRUPTED
+                return stopping.code or INTERRUPTED
             finally:
-                signal.signal(signal.SIGTERM, before)
+                for number, handler in before.items():
+                    signal.signal(number, handler)
     return _report(folder, summary, console)
 
 
@@ -187,10 +195,11 @@ def _train(
     make_executor: Callable[[], Executor],
     retry: Sequence[str],
     console: Console,
-    sigterm: Sigterm,
+    stopping: Stopping,
 ) -> Summary:
     from benchmark.execution.progress import Progress
     from benchmark.execution.run import train_missing
+    from benchmark.execution.status import StatusWriter
     from benchmark.grid import missing
 
     count = len(missing(grid, store.done(retry)))
@@ -204,17 +213,16 @@ def _train(
     def executor() -> Executor:
         made = make_executor()
         # Ray has put a handler of its own in place of ours, which would print its stack and abort.
-        sigterm.listen()
+        stopping.listen()
         return made
 
-    with Progress(console, len(grid.trials), done) as progress:
-        return train_missing(
-            grid,
-            store,
-            executor,
-            retry=retry,
-            on_event=progress.show,
-        )
+    with Progress(console, len(grid.trials), done) as progress, StatusWriter(store) as status:
+
+        def show(event: Event) -> None:
+            progress.show(event)
+            status.show(event)
+
+        return train_missing(grid, store, executor, retry=retry, on_event=show)
 
 
 def _report(folder: str, summary: Summary, console: Console) -> int:
@@ -224,7 +232,7 @@ def _report(folder: str, summary: Summary, console: Console) -> int:
     if summary.failed:
         console.print(
             f"{summary.failed} of {summary.total} trials have no result:"
-            f" see initbench status {folder}",
+            f" see initbench status {folder}, and initbench logs TRIAL --records {folder}",
             style="yellow",
             highlight=False,
         )

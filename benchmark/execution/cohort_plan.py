@@ -85,7 +85,7 @@ class CohortPlan:
             for cohort in make_cohorts(trials, sizes[cell])
         ]
         self.write(fresh)
-        return sorted([*kept, *fresh], key=self._cost, reverse=True)
+        return sorted([*kept, *fresh], key=lambda each: self.seconds(each) or 0.0, reverse=True)
 
     def write(self, cohorts: Iterable[Cohort], why: str = "") -> None:
         """Write cohorts down, with what made them differ from what was planned, if anything."""
@@ -109,6 +109,11 @@ class CohortPlan:
             return record
         cohort = {**record.provenance.get("cohort", {}), "changed": why}
         return replace(record, provenance={**record.provenance, "cohort": cohort})
+
+    def seconds(self, cohort: Cohort) -> float | None:
+        """Return how long a cohort was measured to train; None for a cell that was not."""
+        measured = self._seconds.get(content_id(cohort.cell.content))
+        return _cost(measured, len(cohort.trials)) if measured else None
 
     def _enter(self, entry: Mapping[str, Any]) -> None:
         if "cohort" in entry:
@@ -146,10 +151,6 @@ class CohortPlan:
         lengths = {cell: [len(each) for each in groups] for cell, groups in _groups(trials).items()}
         seconds = {cell: self._seconds[content_id(cell.content)] for cell in lengths}
         return choose_sizes(lengths, seconds, workers)
-
-    def _cost(self, cohort: Cohort) -> float:
-        seconds = self._seconds.get(content_id(cohort.cell.content))
-        return _cost(seconds, len(cohort.trials)) if seconds else 0.0
 
 
 def choose_sizes(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ from benchmark.execution.jobs import (
 )
 
 if TYPE_CHECKING:
+    from benchmark.execution.pairs import Pair
     from benchmark.execution.worker import Worker
     from benchmark.grid import Cohort
     from benchmark.training.throughput import Throughput
@@ -27,6 +30,7 @@ class InlineExecutor:
     """One worker, in this process."""
 
     workers = 1
+    keeps_limits = False
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -43,12 +47,16 @@ class InlineExecutor:
     def measure(self, cohorts: Sequence[Cohort]) -> list[Throughput]:
         return [self._worker.measure(cohort) for cohort in cohorts]
 
-    def run(self, jobs: Sequence[Job], attempts: int) -> Iterator[Event]:
+    def run(self, jobs: Sequence[Job], attempts: int, begun: Mapping[Pair, str]) -> Iterator[Event]:
         queue = deque(jobs)
         while queue:
             job = queue.popleft()
-            yield Started(job)
-            finished = settle(job, self._worker.train(job.cohort), attempts)
+            yield Started(job, platform.node(), self._worker.device)
+            outcome = self._worker.train(job.cohort)
+            if outcome.failure == "unfit_node":
+                # There is no other node.
+                outcome = replace(outcome, failure="error")
+            finished = settle(job, outcome, attempts)
             queue.extendleft(reversed(finished.again))
             yield with_attempts(finished)
 

@@ -5,18 +5,20 @@ Infrastructure failures are retried and never counted against a method.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from benchmark.trial import Cell, Record, Status
 
 if TYPE_CHECKING:
+    from benchmark.execution.pairs import Pair
     from benchmark.grid import Cohort
     from benchmark.plugins import Plugin
     from benchmark.training.throughput import Throughput
 
-Failure = Literal["out_of_memory", "timeout", "lost", "error"]
+Failure = Literal["out_of_memory", "timeout", "lost", "error", "unfit_node"]
+"""`unfit_node`: the trial was not begun, because its node cannot read the data."""
 
 
 @dataclass(frozen=True)
@@ -35,43 +37,79 @@ class Settings:
 
 @dataclass(frozen=True)
 class Job:
-    """A cohort to train, and how often that was tried."""
+    """A cohort to train, how often that was tried, and the seconds it may take (None: any)."""
 
     cohort: Cohort
     attempts: int = 0
+    limit: float | None = None
+
+    @property
+    def name(self) -> str:
+        """What tells this try of the cohort from every other."""
+        return f"{self.cohort.id}, attempt {self.attempts + 1}"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a job: the records of its trials, or the failure of the whole cohort."""
+    """What came of a job: the records of its trials, or the failure of the whole cohort.
+
+    `log` is what its worker printed meanwhile, if anything went wrong.
+    """
 
     records: tuple[Record, ...] = ()
     failure: Failure | None = None
     message: str = ""
+    log: str = ""
 
 
 @dataclass(frozen=True)
 class Started:
-    """A worker has begun on a job."""
+    """A worker has begun on a job, on a device of a node."""
 
     job: Job
+    node: str = ""
+    device: str = ""
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A job has ended: its final records, and the jobs that take its place in the queue."""
+    """A job has ended: its final records, and the jobs that take its place in the queue.
+
+    `note` is a line for people where it failed, `log` what its worker printed and raised.
+    """
 
     job: Job
     records: tuple[Record, ...]
     again: tuple[Job, ...] = field(default=())
     note: str = ""
+    log: str = ""
 
 
-Event = Started | Finished
+@dataclass(frozen=True)
+class Notice:
+    """Something about the workers or their nodes that people should know."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class NodesSeen:
+    """The nodes as they are now: name, kind, workers and what is wrong, as data for a status."""
+
+    nodes: tuple[Mapping[str, Any], ...]
+
+
+Event = Started | Finished | Notice | NodesSeen
 
 
 class Executor(Protocol):
-    """Where cohorts are trained: `workers` at a time."""
+    """Where cohorts are trained: `workers` at a time.
+
+    `keeps_limits` says whether a job that exceeds its limit is ended.
+    """
+
+    @property
+    def keeps_limits(self) -> bool: ...
 
     @property
     def workers(self) -> int: ...
@@ -82,8 +120,11 @@ class Executor(Protocol):
     def measure(self, cohorts: Sequence[Cohort]) -> list[Throughput]:
         """Return how fast the cell of each cohort trains in cohorts up to its size."""
 
-    def run(self, jobs: Sequence[Job], attempts: int) -> Iterator[Event]:
-        """Train the jobs and yield what happens, as it happens."""
+    def run(self, jobs: Sequence[Job], attempts: int, begun: Mapping[Pair, str]) -> Iterator[Event]:
+        """Train the jobs and yield what happens, as it happens.
+
+        `begun` says on which kind of device pairs of trials were begun earlier.
+        """
 
     def close(self) -> None:
         """End every worker."""
@@ -93,26 +134,38 @@ def settle(job: Job, outcome: Outcome, attempts: int) -> Finished:
     """Decide what follows from an outcome.
 
     Out of memory: both halves, and a trial alone keeps that as its status. Lost with its worker:
-    again, each trial alone after the second time, `lost` after `attempts`. Too slow: once again,
-    each alone, then `timeout`. An error of the whole cohort is not retried.
+    again as it is, for its numbers depend on its company, up to `attempts` times; then each trial
+    alone for a last time, so that one that kills its worker takes no other with it; then `lost`.
+    Too slow: the same, but no more than two times before it is alone. A node that cannot read the
+    data: again, elsewhere. An error of the whole cohort is not retried.
     """
     if outcome.failure is None:
-        return Finished(job, outcome.records)
-    tried = job.attempts + 1
-    trials = len(job.cohort.trials)
-    note = f"{job.cohort.cell}, {trials} trials: {outcome.failure}"
-    if outcome.failure == "out_of_memory" and trials > 1:
-        return Finished(job, (), tuple(Job(half) for half in job.cohort.halves()), note)
-    limit = {"lost": attempts, "timeout": min(2, attempts)}.get(outcome.failure, 1)
-    if tried < limit:
-        alone = outcome.failure == "timeout" or tried >= 2
-        cohorts = job.cohort.singly() if alone else [job.cohort]
-        return Finished(job, (), tuple(Job(cohort, tried) for cohort in cohorts), note)
-    return Finished(job, failed_records(job, outcome.failure, outcome.message), (), note)
+        return Finished(job, outcome.records, log=outcome.log)
+    cohort, tried = job.cohort, job.attempts + 1
+    again: list[Job] = []
+    if outcome.failure == "unfit_node":
+        again = [job]
+    elif outcome.failure == "out_of_memory" and len(cohort.trials) > 1:
+        again = [replace(job, cohort=half) for half in cohort.halves()]
+    elif outcome.failure in ("lost", "timeout"):
+        limit = attempts if outcome.failure == "lost" else min(2, attempts)
+        if tried < limit:
+            again = [replace(job, attempts=tried)]
+        elif len(cohort.trials) > 1:
+            again = [replace(job, cohort=each, attempts=limit - 1) for each in cohort.singly()]
+    reason = (outcome.message.strip().splitlines() or [""])[-1]
+    note = (
+        f"{outcome.failure}, {'tried again' if again else 'given up'}: {cohort.cell},"
+        f" {len(cohort.trials)} trials from {cohort.trials[0].id}: {reason}"
+    )
+    log = "\n".join(part for part in (outcome.log.strip("\n"), outcome.message) if part)
+    records = () if again else failed_records(job, outcome.failure, outcome.message)
+    return Finished(job, records, tuple(again), note, log)
 
 
-def failed_records(job: Job, status: Status, message: str) -> tuple[Record, ...]:
-    """Return a record of `status` for every trial of a job."""
+def failed_records(job: Job, failure: Failure, message: str) -> tuple[Record, ...]:
+    """Return a record of its failure for every trial of a job."""
+    status: Status = "error" if failure == "unfit_node" else failure
     return tuple(Record.of(trial, status, message=message) for trial in job.cohort.trials)
 
 

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from benchmark.execution.jobs import Event, Started
+from benchmark.execution.jobs import Event, NodesSeen, Notice, Started
 from benchmark.trial import Record
 
 PLAIN_SECONDS = 10.0
@@ -55,6 +55,11 @@ class Progress:
 
     def show(self, event: Event) -> None:
         """Take in an event."""
+        if isinstance(event, NodesSeen):
+            return
+        if isinstance(event, Notice):
+            self._console.print(event.text, style="yellow", highlight=False, markup=False)
+            return
         trials = len(event.job.cohort.trials)
         if isinstance(event, Started):
             self._running += trials

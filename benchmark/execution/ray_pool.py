@@ -7,25 +7,29 @@ death shows at once and with its cause. Nodes that join are used, nodes that lea
 from __future__ import annotations
 
 import contextlib
-import itertools
-import logging
-import os
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from benchmark.errors import RunError, UsageError
+from benchmark.errors import RunError
 from benchmark.execution.jobs import (
     Event,
     Job,
+    Notice,
     Outcome,
     Settings,
     Started,
     settle,
     with_attempts,
 )
+from benchmark.execution.output import last_words
+from benchmark.execution.pairs import Kinds, Pair
+from benchmark.execution.ray_actor import WorkerActor
+from benchmark.execution.ray_connection import connect
+from benchmark.execution.ray_nodes import Demand
+from benchmark.execution.ray_workers import Actor, Workers, on_node, reason
 
 if TYPE_CHECKING:
     from benchmark.grid import Cohort
@@ -33,47 +37,29 @@ if TYPE_CHECKING:
     from benchmark.trial import Cell
 
 POLL_SECONDS = 1.0
-FAILED_STARTS = 2
-"""No more workers are started on a node where so many in a row have failed to start."""
+LAST_WORDS_SECONDS = 20.0
+"""So long is waited for what a dead worker has written; its job is not handed out meanwhile."""
 
-
-class WorkerActor:
-    """The actor's shell: it loads what is heavy in `ready`, and returns errors as text."""
-
-    def ready(self, settings: Settings) -> str:
-        """Make the worker; return what went wrong, or nothing."""
-        import traceback
-
-        try:
-            from benchmark.execution.worker import Worker
-
-            self._worker = Worker(settings)
-        except UsageError as error:
-            return str(error)
-        except Exception:
-            return traceback.format_exc().rstrip()
-        return ""
-
-    def check(self, cells: Sequence[Cell]) -> list[str]:
-        """Return what keeps these cells from being trained."""
-        return self._worker.check(cells)
-
-    def measure(self, cohorts: Sequence[Cohort]) -> list[Throughput]:
-        """Measure how fast the cells of these cohorts train."""
-        return [self._worker.measure(cohort) for cohort in cohorts]
-
-    def train(self, job: Job) -> Outcome:
-        """Train a cohort."""
-        return self._worker.train(job.cohort)
+TRIES = 3
+"""How often a question is asked of workers that die of it."""
 
 
 @dataclass(frozen=True)
 class Busy:
     """A job in an actor's hands, and when its time is up (None for never)."""
 
-    actor: Any
+    actor: Actor
     job: Job
     deadline: float | None
+
+
+@dataclass(frozen=True)
+class Dead:
+    """A job whose worker has ended, and until when its last words are waited for."""
+
+    job: Job
+    outcome: Outcome
+    deadline: float
 
 
 class RayExecutor:
@@ -81,8 +67,10 @@ class RayExecutor:
     local one that lives as long as this.
 
     `workers_per_node` bounds the actors of a node, `gpus_per_worker` is a share of a GPU or a
-    number of whole ones, `time_limit` the seconds a cohort may take for each of its trials.
+    number of whole ones, `devices` names the kinds that are wanted.
     """
+
+    keeps_limits = True
 
     def __init__(
         self,
@@ -91,107 +79,133 @@ class RayExecutor:
         address: str | None = None,
         workers_per_node: int | None = None,
         gpus_per_worker: float = 1.0,
-        time_limit: float | None = None,
+        devices: Sequence[str] = (),
         actor_class: type = WorkerActor,
     ) -> None:
-        self._settings = settings
-        self._workers_per_node = workers_per_node
-        self._gpus_per_worker = gpus_per_worker
-        self._time_limit = time_limit
-        self._actor_class = actor_class
-        self._ray = _connect(address, workers_per_node)
-        self._idle: list[Any] = []
-        self._warming: dict[Any, Any] = {}
+        self._ray = connect(address, workers_per_node)
+        demand = Demand(settings, gpus_per_worker, workers_per_node, tuple(devices))
+        self._workers = Workers(self._ray, demand, actor_class)
         self._busy: dict[Any, Busy] = {}
-        self._node_of: dict[Any, str] = {}
-        self._failed_starts: Counter[str] = Counter()
-        self._start_error = ""
-        self._ever_ready = False
-        self._fill()
+        self._dead: dict[Any, Dead] = {}
+        self._workers.fill()
 
     @property
     def workers(self) -> int:
         """How many cohorts are trained at a time, with the nodes that are there now."""
-        return max(sum(self._slots(node) for node in self._nodes()), 1)
+        nodes = self._workers.nodes
+        return max(sum(nodes.slots(node) for node in nodes.usable), 1)
 
     def check(self, cells: Sequence[Cell]) -> list[str]:
-        while not self._idle:
-            self._advance()
-        return list(self._ray.get(self._idle[0].check.remote(cells)))
+        """As every executor. A node that finds fault where another finds none is left out."""
+        found: dict[str, list[str]] = {}
+        deaths: Counter[str] = Counter()
+        while True:
+            fresh = [actor for actor in self._workers.idle if actor.node not in found]
+            if not fresh:
+                if found and all(each.node in found for each in self._workers.warming.values()):
+                    return next(iter(found.values()))
+                self._advance()
+                continue
+            actor = fresh[0]
+            try:
+                problems = list(self._ray.get(actor.handle.check.remote(cells)))
+            except self._ray.exceptions.RayError as error:
+                self._workers.drop(actor)
+                self._workers.fill()
+                deaths[actor.node] += 1
+                if deaths[actor.node] >= TRIES:
+                    found[actor.node] = [f"a worker that tried the cells ended: {reason(error)}"]
+                continue
+            if not problems:
+                for node, own in found.items():
+                    self._workers.leave_out(node, own[0])
+                return []
+            found[actor.node] = problems
 
     def measure(self, cohorts: Sequence[Cohort]) -> list[Throughput]:
-        while not self._idle:
-            self._advance()
-        actors = len(self._idle)
-        parts = [
-            actor.measure.remote(cohorts[place::actors]) for place, actor in enumerate(self._idle)
-        ]
-        found: list[Any] = [None] * len(cohorts)
-        for place, part in enumerate(self._ray.get(parts)):
-            found[place::actors] = part
-        return found
+        found: dict[int, Any] = {}
+        for _ in range(TRIES):
+            missing = [place for place in range(len(cohorts)) if place not in found]
+            while missing and not self._workers.idle:
+                self._advance()
+            actors = list(self._workers.idle)
+            shares = [(actor, missing[at :: len(actors)]) for at, actor in enumerate(actors)]
+            asked = [
+                (actor, share, actor.handle.measure.remote([cohorts[place] for place in share]))
+                for actor, share in shares
+                if share
+            ]
+            for actor, share, answer in asked:
+                try:
+                    found |= dict(zip(share, self._ray.get(answer), strict=True))
+                except self._ray.exceptions.RayError as error:
+                    self._workers.drop(actor)
+                    self._workers.error = reason(error)
+        if len(found) < len(cohorts):
+            raise RunError(f"workers that measured the cells ended: {self._workers.error}")
+        return [found[place] for place in range(len(cohorts))]
 
-    def run(self, jobs: Sequence[Job], attempts: int) -> Iterator[Event]:
+    def run(self, jobs: Sequence[Job], attempts: int, begun: Mapping[Pair, str]) -> Iterator[Event]:
         queue = deque(jobs)
+        kinds = Kinds(begun)
         next_fill = 0.0
-        while queue or self._busy:
+        while queue or self._busy or self._dead:
             if time.monotonic() >= next_fill:
-                self._fill()
+                self._workers.fill()
                 next_fill = time.monotonic() + POLL_SECONDS
-            while queue and self._idle:
-                yield self._hand_out(queue.popleft())
+            for actor in list(self._workers.idle):
+                if (job := self._take_job(queue, kinds, actor.greeting.device)) is not None:
+                    yield self._hand_out(actor, job)
             for job, outcome in self._advance():
                 finished = settle(job, outcome, attempts)
                 queue.extend(finished.again)
                 yield with_attempts(finished)
                 next_fill = 0.0 if outcome.failure else next_fill
+            yield from self._workers.news
+            self._workers.news.clear()
 
     def close(self) -> None:
         with contextlib.suppress(Exception):
             self._ray.shutdown()
 
-    def _hand_out(self, job: Job) -> Started:
-        actor = self._idle.pop()
-        deadline = None
-        if self._time_limit is not None:
-            deadline = time.monotonic() + self._time_limit * len(job.cohort.trials)
-        self._busy[actor.train.remote(job)] = Busy(actor, job, deadline)
-        return Started(job)
+    def _take_job(self, queue: deque[Job], kinds: Kinds, kind: str) -> Job | None:
+        """Take the first job off the queue that may be trained on a kind of device."""
+        actors = [*self._workers.idle, *(busy.actor for busy in self._busy.values())]
+        present = {actor.greeting.device for actor in actors}
+        for place, job in enumerate(queue):
+            if kinds.accepts(kind, job.cohort, present):
+                del queue[place]
+                kinds.begin(kind, job.cohort)
+                return job
+        return None
+
+    def _hand_out(self, actor: Actor, job: Job) -> Started:
+        self._workers.idle.remove(actor)
+        deadline = None if job.limit is None else time.monotonic() + job.limit
+        self._busy[actor.handle.train.remote(job)] = Busy(actor, job, deadline)
+        return Started(job, self._workers.nodes.name(actor.node), actor.greeting.device)
 
     def _advance(self) -> list[tuple[Job, Outcome]]:
         """Wait a moment; return the jobs that came to an end, with their outcome."""
-        waiting = [*self._busy, *self._warming]
+        working = [*self._busy, *self._dead]
+        self._workers.settle_emptiness(bool(working))
+        waiting = [*working, *self._workers.warming]
         if not waiting:
-            self._fill()
-            if not self._warming:
-                raise (RunError if self._ever_ready else UsageError)(self._no_workers())
+            time.sleep(POLL_SECONDS / 10)
             return []
         done, _ = self._ray.wait(waiting, timeout=POLL_SECONDS)
         ended = []
         for reference in done:
-            if reference in self._warming:
-                self._greet(reference)
+            if reference in self._workers.warming:
+                self._workers.greet(reference)
+            elif reference in self._dead:
+                ended.append(self._bury(reference))
             else:
-                ended.append(self._take(reference))
+                ended += self._take(reference)
         return ended + self._overdue()
 
-    def _greet(self, reference: Any) -> None:
-        actor = self._warming.pop(reference)
-        node = self._node_of[actor]
-        try:
-            error = self._ray.get(reference)
-        except self._ray.exceptions.RayError as failure:
-            error = str(failure)
-        if error:
-            self._failed_starts[node] += 1
-            self._start_error = error
-            self._drop(actor)
-        else:
-            self._failed_starts[node] = 0
-            self._ever_ready = True
-            self._idle.append(actor)
-
-    def _take(self, reference: Any) -> tuple[Job, Outcome]:
+    def _take(self, reference: Any) -> list[tuple[Job, Outcome]]:
+        """Return what came of a job; nothing yet if its dead worker's last words are awaited."""
         busy = self._busy.pop(reference)
         exceptions = self._ray.exceptions
         try:
@@ -200,124 +214,57 @@ class RayExecutor:
             exceptions.ActorDiedError,
             exceptions.ActorUnavailableError,
             exceptions.ActorUnschedulableError,
-            exceptions.OutOfMemoryError,
         ) as error:
-            self._drop(busy.actor)
-            return busy.job, Outcome(failure="lost", message=_first_line(error))
+            return self._end(busy, Outcome(failure="lost", message=reason(error)))
+        except exceptions.OutOfMemoryError as error:
+            return self._end(busy, self._out_of_host_memory(busy.actor.node, error))
         except exceptions.RayError as error:
-            self._drop(busy.actor)
-            return busy.job, Outcome(failure="error", message=str(error))
-        self._idle.append(busy.actor)
-        return busy.job, outcome
+            return self._end(busy, Outcome(failure="error", message=str(error)))
+        if outcome.failure == "unfit_node":
+            self._workers.leave_out(busy.actor.node, outcome.message)
+        self._workers.rest(busy.actor)
+        return [(busy.job, outcome)]
+
+    def _out_of_host_memory(self, node: str, error: Exception) -> Outcome:
+        """Ray has ended a worker to save its node: whether by its own fault shows when alone."""
+        if not any(busy.actor.node == node for busy in self._busy.values()):
+            return Outcome(failure="out_of_memory", message=reason(error))
+        nodes = self._workers.nodes
+        nodes.withheld[node] += 1
+        text = f"node {nodes.name(node)} is out of memory and gets a worker less"
+        self._workers.news.append(Notice(text))
+        return Outcome(failure="lost", message=f"its node ran out of memory: {reason(error)}")
+
+    def _end(self, busy: Busy, outcome: Outcome) -> list[tuple[Job, Outcome]]:
+        """End a worker that is dead or must be, and ask its node for what it wrote."""
+        self._workers.drop(busy.actor)
+        path, node = busy.actor.greeting.output, busy.actor.node
+        if not path or node not in self._workers.nodes.alive:
+            return [(busy.job, outcome)]
+        options = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": on_node(node)}
+        read = self._ray.remote(last_words).options(**options).remote(path, busy.job.name)
+        self._dead[read] = Dead(busy.job, outcome, time.monotonic() + LAST_WORDS_SECONDS)
+        return []
+
+    def _bury(self, reference: Any) -> tuple[Job, Outcome]:
+        dead = self._dead.pop(reference)
+        with contextlib.suppress(self._ray.exceptions.RayError):
+            return dead.job, replace(dead.outcome, log=self._ray.get(reference))
+        return dead.job, dead.outcome
 
     def _overdue(self) -> list[tuple[Job, Outcome]]:
         now = time.monotonic()
-        late = [
-            reference
-            for reference, busy in self._busy.items()
-            if busy.deadline is not None
-            and busy.deadline < now
-            # A result that is already there is taken, however late this loop comes to it.
-            and not self._ray.wait([reference], timeout=0)[0]
-        ]
         ended = []
-        for reference in late:
-            busy = self._busy.pop(reference)
-            self._drop(busy.actor)
-            ended.append((busy.job, Outcome(failure="timeout", message="the time limit was hit")))
+        for reference, busy in list(self._busy.items()):
+            if busy.deadline is None or busy.deadline >= now:
+                continue
+            # A result that is already there is taken, however late this loop comes to it.
+            if not self._ray.wait([reference], timeout=0)[0]:
+                del self._busy[reference]
+                limit = f"the time limit of {busy.job.limit or 0:.0f} s was hit"
+                ended += self._end(busy, Outcome(failure="timeout", message=limit))
+        for reference, dead in list(self._dead.items()):
+            if dead.deadline < now and not self._ray.wait([reference], timeout=0)[0]:
+                del self._dead[reference]
+                ended.append((dead.job, dead.outcome))
         return ended
-
-    def _fill(self) -> None:
-        """Start the actors that the nodes which are alive have room for; forget dead nodes'."""
-        nodes = self._nodes()
-        alive = {node["NodeID"] for node in nodes}
-        for actor in [a for a in self._idle if self._node_of[a] not in alive]:
-            self._idle.remove(actor)
-            self._drop(actor)
-        present = Counter(self._node_of.values())
-        for node in nodes:
-            name = node["NodeID"]
-            if self._failed_starts[name] < FAILED_STARTS:
-                for _ in range(self._slots(node) - present[name]):
-                    self._start(node)
-
-    def _start(self, node: dict[str, Any]) -> None:
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-        gpus = self._gpus_per_worker if self._on_gpu(node) else 0
-        actor = (
-            self._ray.remote(self._actor_class)
-            .options(
-                num_cpus=self._settings.threads,
-                num_gpus=gpus,
-                max_restarts=0,
-                scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
-            )
-            .remote()
-        )
-        self._node_of[actor] = node["NodeID"]
-        self._warming[actor.ready.remote(self._settings)] = actor
-
-    def _drop(self, actor: Any) -> None:
-        self._node_of.pop(actor, None)
-        with contextlib.suppress(Exception):
-            self._ray.kill(actor)
-
-    def _nodes(self) -> list[dict[str, Any]]:
-        return [node for node in self._ray.nodes() if node["Alive"]]
-
-    def _on_gpu(self, node: dict[str, Any]) -> bool:
-        return self._settings.device != "cpu" and node["Resources"].get("GPU", 0) > 0
-
-    def _slots(self, node: dict[str, Any]) -> int:
-        slots = int(node["Resources"].get("CPU", 0) // self._settings.threads)
-        if self._on_gpu(node):
-            gpus, share = int(node["Resources"]["GPU"]), self._gpus_per_worker
-            slots = min(slots, gpus * int(1 / share) if share <= 1 else gpus // int(share))
-        elif self._settings.device == "cuda":
-            slots = 0
-        if self._workers_per_node is not None:
-            slots = min(slots, self._workers_per_node)
-        return slots
-
-    def _no_workers(self) -> str:
-        if self._start_error:
-            return f"no worker could be started: {self._start_error}"
-        wanted = f"{self._settings.threads} CPUs"
-        if self._settings.device == "cuda":
-            wanted += f" and {self._gpus_per_worker:g} GPUs"
-        return f"no node of the Ray cluster has room for a worker of {wanted}"
-
-
-def _connect(address: str | None, workers: int | None) -> Any:
-    """Join a cluster or start a local one, without a line on the screen; return the ray module.
-
-    Raises UsageError where ray is not installed or the cluster does not answer.
-    """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-        from ray._private import worker
-    except ImportError as error:
-        raise UsageError("ray is not installed; pip install ray, or --executor inline") from error
-    # Ray writes "A worker died" to stdout whatever log_to_driver says; only this holds it back.
-    worker._worker_logs_enabled = False
-    where = address or ("auto" if os.environ.get("RAY_ADDRESS") else "local")
-    options: dict[str, Any] = {}
-    if where == "local":
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        options = {
-            "include_dashboard": False,
-            "object_store_memory": 200 * 2**20,
-            "num_cpus": max(cores or 1, workers or 1),
-        }
-    try:
-        ray.init(address=where, log_to_driver=False, logging_level=logging.ERROR, **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise UsageError(f"cannot join the Ray cluster at {where}: {_first_line(error)}") from error
-    return ray
-
-
-def _first_line(error: BaseException) -> str:
-    lines = itertools.chain(str(error).strip().splitlines(), [type(error).__name__])
-    return next(iter(lines))

@@ -170,7 +170,7 @@ def run_again(
     )
     if problems := executor.check([trial.cell]):
         raise UsageError("\n".join(problems))
-    for event in executor.run([Job(cohort)], attempts=1):
+    for event in executor.run([Job(cohort)], attempts=1, begun={}):
         if isinstance(event, Finished) and event.again:
             raise UsageError(f"the cohort of the trial {trial.id} cannot be had here: {event.note}")
         if isinstance(event, Finished):

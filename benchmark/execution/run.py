@@ -10,6 +10,9 @@ from benchmark import grid as grids
 from benchmark.errors import UsageError
 from benchmark.execution.cohort_plan import CohortPlan
 from benchmark.execution.jobs import Event, Executor, Finished, Job, Settings
+from benchmark.execution.limits import limits
+from benchmark.execution.pairs import begun
+from benchmark.results.logs import Logs
 from benchmark.results.store import CONFIG, Store
 
 if TYPE_CHECKING:
@@ -88,8 +91,12 @@ def _train(
     cohorts = plan.cohorts(grid.trials, missing, size, executor.workers, executor.measure)
     wanted = {trial.id for trial in missing}
     planned = {cohort.id for cohort in cohorts}
-    for event in executor.run([Job(cohort) for cohort in cohorts], execution.attempts):
+    allowed = limits(cohorts, execution.time_limit_minutes, plan, store, executor)
+    jobs = [Job(cohort, limit=limit) for cohort, limit in zip(cohorts, allowed, strict=True)]
+    logs = Logs(store.folder)
+    for event in executor.run(jobs, execution.attempts, begun(store.records.values())):
         if isinstance(event, Finished):
+            _keep_log(logs, event)
             # Members that are done were trained again for the sake of the others alone.
             records = [plan.noted(each) for each in event.records if each.trial in wanted]
             store.append(*records)
@@ -98,6 +105,18 @@ def _train(
             planned |= {cohort.id for cohort in again}
             plan.write(again, event.note)
         on_event(event)
+
+
+def _keep_log(logs: Logs, event: Finished) -> None:
+    """Keep what is known of trials that failed, or that are to be tried again."""
+    failed = [record for record in event.records if record.status != "ok"]
+    if event.again:
+        trials = [trial.id for trial in event.job.cohort.trials]
+        logs.add(trials, f"{event.job.name}: {event.note}", event.log)
+    for record in failed:
+        # The text of a whole cohort's failure is in the log already.
+        text = event.log if event.note else f"{event.log}\n{record.message}"
+        logs.add([record.trial], f"{event.job.name}: {record.status}", text)
 
 
 def make_executor(config: GridConfig, plugins: Collection[Plugin]) -> Executor:
@@ -115,11 +134,10 @@ def make_executor(config: GridConfig, plugins: Collection[Plugin]) -> Executor:
         return InlineExecutor(settings)
     from benchmark.execution.ray_pool import RayExecutor
 
-    minutes = execution.time_limit_minutes
     return RayExecutor(
         settings,
         address=execution.address,
         workers_per_node=execution.workers,
         gpus_per_worker=execution.gpus_per_worker,
-        time_limit=None if minutes is None else 60 * minutes,
+        devices=execution.devices,
     )

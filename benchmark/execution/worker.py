@@ -16,7 +16,7 @@ import torch
 
 from benchmark import plugins
 from benchmark.errors import UsageError
-from benchmark.execution.jobs import Outcome, Settings
+from benchmark.execution.jobs import Failure, Outcome, Settings
 from benchmark.execution.provenance import provenance
 from benchmark.training.cohort import CohortMemoryError, train_cohort
 from benchmark.training.data import CellData, prepare
@@ -52,15 +52,27 @@ class Worker:
     def train(self, cohort: Cohort) -> Outcome:
         """Train a cohort and return its records, or why there are none."""
         try:
+            self._load(cohort.cell.dataset)
+        except Exception as error:
+            full = is_out_of_memory(error)
+            failure: Failure = "out_of_memory" if full else "unfit_node"
+            return Outcome(failure=failure, message=traceback.format_exc().rstrip())
+        try:
             data = self._data_of(cohort)
             records = train_cohort(cohort, data, self._device, self._provenance)
-        except Exception as error:
+        # A plugin that calls sys.exit has failed like any other.
+        except (Exception, SystemExit) as error:
             if isinstance(error, CohortMemoryError) or is_out_of_memory(error):
                 if self._device.type == "cuda":
                     torch.cuda.empty_cache()
                 return Outcome(failure="out_of_memory", message=str(error))
             return Outcome(failure="error", message=traceback.format_exc().rstrip())
         return Outcome(records=tuple(records))
+
+    @property
+    def device(self) -> str:
+        """The kind of device that it trains on."""
+        return str(self._provenance["device"])
 
     def measure(self, cohort: Cohort) -> Throughput:
         """Measure how fast the cohort's cell trains in cohorts up to its size."""

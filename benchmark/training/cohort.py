@@ -150,7 +150,7 @@ class _Training:
         """Turn whatever a trial raises into its record, but for what concerns the whole cohort."""
         try:
             yield
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if is_out_of_memory(error):
                 raise CohortMemoryError(str(error)) from error
             message = traceback.format_exc().rstrip()

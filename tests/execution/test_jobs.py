@@ -26,22 +26,25 @@ def test_out_of_memory_halves_the_cohort_until_a_trial_is_alone() -> None:
     assert alone.again == ()
 
 
-def test_a_lost_cohort_is_tried_again_then_each_trial_alone_then_given_up() -> None:
-    lost = Outcome(failure="lost", message="the worker died")
-    first = settle(Job(FOUR), lost, attempts=3)
-    assert [len(job.cohort.trials) for job in first.again] == [4]
-    second = settle(first.again[0], lost, attempts=3)
-    assert [len(job.cohort.trials) for job in second.again] == [1, 1, 1, 1]
-    third = settle(second.again[0], lost, attempts=3)
-    assert statuses(third) == ["lost"]
-    assert third.again == ()
+@pytest.mark.parametrize(("failure", "whole"), [("lost", 4), ("timeout", 2)])
+def test_a_cohort_is_tried_again_as_it_is_then_each_trial_alone_then_given_up(
+    failure: str, whole: int
+) -> None:
+    outcome = Outcome(failure=failure, message="the worker died")  # type: ignore[arg-type]
+    job, sizes = Job(FOUR, limit=9.0), []
+    while (finished := settle(job, outcome, attempts=4)).again:
+        sizes.append(len(job.cohort.trials))
+        job = finished.again[0]
+        assert job.limit == 9.0
+        assert "the worker died" in finished.note
+    assert sizes == [4] * whole
+    assert len(job.cohort.trials) == 1
+    assert statuses(finished) == [failure]
 
 
-def test_a_timeout_is_tried_once_more_each_trial_alone() -> None:
-    late = Outcome(failure="timeout")
-    first = settle(Job(FOUR), late, attempts=5)
-    assert [len(job.cohort.trials) for job in first.again] == [1, 1, 1, 1]
-    assert statuses(settle(first.again[0], late, attempts=5)) == ["timeout"]
+def test_a_cohort_whose_node_cannot_read_the_data_has_lost_no_attempt() -> None:
+    job = Job(FOUR, attempts=2)
+    assert settle(job, Outcome(failure="unfit_node"), attempts=3).again == (job,)
 
 
 def test_an_error_of_the_cohort_is_not_retried() -> None:

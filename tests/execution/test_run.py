@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from benchmark.config import load_config
 from benchmark.errors import UsageError
 from benchmark.execution.inline import InlineExecutor
 from benchmark.execution.jobs import Event, Finished, Job, Outcome, Settings
+from benchmark.execution.pairs import Pair
 from benchmark.execution.run import train_missing
 from benchmark.execution.worker import Worker
 from benchmark.grid import Cohort, expand
@@ -106,6 +107,7 @@ class Interrupting:
     """Ends like a driver that is stopped in the middle."""
 
     workers = 1
+    keeps_limits = False
 
     def __init__(self, finished: int = 3) -> None:
         self._inner = inline()
@@ -118,8 +120,8 @@ class Interrupting:
     def measure(self, cohorts: Sequence[Cohort]) -> list[Throughput]:
         return self._inner.measure(cohorts)
 
-    def run(self, jobs: Sequence[Job], attempts: int) -> Iterator[Event]:
-        yield from self._inner.run(jobs[: self.finished], attempts)
+    def run(self, jobs: Sequence[Job], attempts: int, begun: Mapping[Pair, str]) -> Iterator[Event]:
+        yield from self._inner.run(jobs[: self.finished], attempts, begun)
         raise KeyboardInterrupt
 
     def close(self) -> None:

@@ -1,0 +1,60 @@
+"""What runs on the nodes: the actor that holds a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from benchmark.errors import UsageError
+from benchmark.execution.jobs import Job, Outcome, Settings
+from benchmark.execution.output import Output
+
+if TYPE_CHECKING:
+    from benchmark.grid import Cohort
+    from benchmark.training.throughput import Throughput
+    from benchmark.trial import Cell
+
+
+@dataclass(frozen=True)
+class Greeting:
+    """What an actor says once it has begun: what went wrong or nothing, its device, its output."""
+
+    error: str = ""
+    device: str = ""
+    output: str = ""
+
+
+class WorkerActor:
+    """The actor's shell: it loads what is heavy in `ready`, and returns errors as text."""
+
+    def ready(self, settings: Settings) -> Greeting:
+        """Make the worker."""
+        import traceback
+
+        self._output = Output()
+        try:
+            from benchmark.execution.worker import Worker
+
+            self._worker = Worker(settings)
+        except UsageError as error:
+            return Greeting(str(error), output=self._output.path)
+        except (Exception, SystemExit):
+            return Greeting(traceback.format_exc().rstrip(), output=self._output.path)
+        return Greeting("", self._worker.device, self._output.path)
+
+    def check(self, cells: Sequence[Cell]) -> list[str]:
+        """Return what keeps these cells from being trained."""
+        return self._worker.check(cells)
+
+    def measure(self, cohorts: Sequence[Cohort]) -> list[Throughput]:
+        """Measure how fast the cells of these cohorts train."""
+        return [self._worker.measure(cohort) for cohort in cohorts]
+
+    def train(self, job: Job) -> Outcome:
+        """Train a cohort; what was printed meanwhile comes back unless all went well."""
+        self._output.begin(job.name)
+        outcome = self._worker.train(job.cohort)
+        if all(record.status == "ok" for record in outcome.records) and not outcome.failure:
+            return outcome
+        return replace(outcome, log=self._output.end(job.name))

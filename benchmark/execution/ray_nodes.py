@@ -1,0 +1,172 @@
+"""How many workers of which kind a node takes, and which nodes take none."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from benchmark.execution.jobs import Settings
+
+FAILED_STARTS = 2
+"""No more workers are started on a node where so many in a row have failed to start."""
+
+_ACCELERATOR = "accelerator_type:"
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a worker takes: CPUs, GPUs (a share of one, or whole ones) and kinds of device.
+
+    `devices` are names or patterns, as in "*H100*"; none allows every kind.
+    """
+
+    settings: Settings
+    gpus_per_worker: float = 1.0
+    workers_per_node: int | None = None
+    devices: tuple[str, ...] = ()
+
+    def on_gpu(self, resources: Mapping[str, float]) -> bool:
+        """Whether a worker on a node with these resources computes on a GPU."""
+        return self.settings.device != "cpu" and resources.get("GPU", 0) > 0
+
+    def slots(self, resources: Mapping[str, float]) -> int:
+        """Return how many workers a node with these resources takes.
+
+        A worker never spreads over two GPUs by shares: 0.4 fits twice on each.
+        """
+        slots = int(resources.get("CPU", 0) // self.settings.threads)
+        if self.on_gpu(resources):
+            gpus, share = int(resources["GPU"]), self.gpus_per_worker
+            # Shares such as 1/3 have no exact number.
+            on_gpus = gpus * int(1 / share + 1e-9) if share <= 1 else gpus // int(share)
+            slots = min(slots, on_gpus)
+        elif self.settings.device == "cuda":
+            slots = 0
+        if self.workers_per_node is not None:
+            slots = min(slots, self.workers_per_node)
+        return 0 if self.on_gpu(resources) and self._excludes(accelerator(resources)) else slots
+
+    def allows(self, device: str) -> bool:
+        """Whether the config wants this kind of device."""
+        name = device.lower()
+        patterns = [pattern.lower() for pattern in self.devices]
+        return not patterns or any(
+            fnmatchcase(name, pattern) or pattern in name for pattern in patterns
+        )
+
+    def _excludes(self, kind: str | None) -> bool:
+        """Whether the devices of a kind, by Ray's short name, are surely not wanted."""
+        if kind is None or self.allows(kind):
+            return False
+        model = kind.lower().partition("-")[0]
+        return not any(model in pattern.lower() for pattern in self.devices)
+
+    def __str__(self) -> str:
+        wanted = f"{self.settings.threads} CPUs"
+        if self.settings.device == "cuda":
+            wanted += f" and {self.gpus_per_worker:g} GPUs"
+        if self.devices:
+            wanted += f" on {' or '.join(self.devices)}"
+        return wanted
+
+
+def accelerator(resources: Mapping[str, float]) -> str | None:
+    """Return the kind of GPU that Ray has found on a node, if it has."""
+    return next(
+        (name.removeprefix(_ACCELERATOR) for name in resources if name.startswith(_ACCELERATOR)),
+        None,
+    )
+
+
+@dataclass
+class Nodes:
+    """The nodes of a cluster as this driver sees them.
+
+    `withheld` counts the workers that a node takes less than it has room for, `left_out` says why
+    nodes get no worker, `draining` are those that are announced to leave, `alive` has Ray's word
+    on each node that is there, by id.
+    """
+
+    ray: Any
+    demand: Demand
+    withheld: Counter[str] = field(default_factory=Counter)
+    left_out: dict[str, str] = field(default_factory=dict)
+    draining: set[str] = field(default_factory=set)
+    alive: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _failed_starts: Counter[str] = field(default_factory=Counter)
+
+    def look(self) -> tuple[list[str], ...]:
+        """See which nodes there are; return the names of those that came, died, or are to leave."""
+        alive = {node["NodeID"]: node for node in self.ray.nodes() if node["Alive"]}
+        draining = set(self.ray._private.state.state.get_draining_nodes()) & alive.keys()
+        before, known = self.alive, {**self.alive, **alive}
+        useful = {node for node in known if self.demand.slots(known[node]["Resources"])}
+        came, died = alive.keys() - before.keys(), before.keys() - alive.keys()
+        leaving = draining - self.draining
+        self.alive, self.draining = alive, draining
+        return tuple(
+            [str(known[node]["NodeManagerAddress"]) for node in sorted(changed & useful)]
+            for changed in (came, died, leaving)
+        )
+
+    @property
+    def usable(self) -> list[str]:
+        """The ids of the nodes that get work."""
+        return [
+            node for node in self.alive if node not in self.draining and node not in self.left_out
+        ]
+
+    def slots(self, node: str) -> int:
+        """Return how many workers a node takes now."""
+        room = self.demand.slots(self.alive[node]["Resources"])
+        return max(room - self.withheld[node], 0)
+
+    def gpus(self, node: str) -> float:
+        """Return what share of a GPU, or how many, a worker takes there."""
+        on_gpu = self.demand.on_gpu(self.alive[node]["Resources"])
+        return self.demand.gpus_per_worker if on_gpu else 0
+
+    def wants(self, node: str, device: str) -> bool:
+        """Whether a worker's device, by its full name or Ray's short one, is of a kind wanted."""
+        kind = accelerator(self.alive[node]["Resources"]) if node in self.alive else None
+        return self.demand.allows(device) or (kind is not None and self.demand.allows(kind))
+
+    def name(self, node: str) -> str:
+        """Return what people call a node."""
+        known = self.alive.get(node)
+        return str(known["NodeManagerAddress"]) if known else node[:8]
+
+    def started(self, node: str, error: str) -> bool:
+        """Note how a start went there; return whether the node is left out from now on."""
+        if not error:
+            self._failed_starts[node] = 0
+            return False
+        self._failed_starts[node] += 1
+        if self._failed_starts[node] < FAILED_STARTS:
+            return False
+        self.left_out[node] = error
+        return True
+
+    def describe(self, present: Mapping[str, int]) -> Sequence[dict[str, Any]]:
+        """Return the nodes as data for a status: name, workers, what is wrong with it."""
+        return [
+            {
+                "node": self.name(node),
+                "kind": accelerator(self.alive[node]["Resources"]) or "CPU",
+                "workers": present.get(node, 0),
+                "state": self._state(node),
+            }
+            for node in self.alive
+            if present.get(node) or node in self.left_out or self.slots(node)
+        ]
+
+    def _state(self, node: str) -> str:
+        if node in self.left_out:
+            return f"left out: {self.left_out[node].strip().splitlines()[-1]}"
+        if node in self.draining:
+            return "about to leave"
+        withheld = self.withheld[node]
+        return f"{withheld} workers fewer, for want of memory" if withheld else ""
