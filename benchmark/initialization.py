@@ -174,8 +174,9 @@ def _apply_initializer(
 
 def _in_float32(batch: Batch | Callable[[], Batch]) -> Batch:
     """Return a batch as wide as `in_float32` makes the model that looks at it."""
-    images, labels = batch() if callable(batch) else batch
-    return images.float() if images.element_size() < 4 else images, labels
+    found = batch() if callable(batch) else batch
+    images, labels = found
+    return (images.float(), labels) if images.element_size() < 4 else found
 
 
 def _filling(text: str, function: Callable[..., object]) -> Callable[..., None]:
