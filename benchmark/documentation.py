@@ -30,7 +30,7 @@ def marks(method: Method) -> list[str]:
     """Return what a comparison has to be told of a method, in words."""
     if isinstance(method, Initializer):
         declared = {
-            "data": method.needs_data,
+            "data": method.needs_data is True,
             "labels": method.needs_labels,
             "deterministic": method.deterministic,
             "architecture": method.changes_architecture,

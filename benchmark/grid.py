@@ -297,7 +297,7 @@ def _treatment_entry(treatment: Treatment) -> dict[str, Any]:
         "initializer": treatment.initializer,
         "rewiring": treatment.rewiring,
         "changes_architecture": method.changes_architecture,
-        "needs_data": method.needs_data,
+        "needs_data": method.needs_data is True,
         "needs_labels": method.needs_labels,
         "changes_learning_rate": method.changes_learning_rate,
     }

@@ -37,7 +37,8 @@ class Initializer(Method):
     """Fills the weights of a freshly built network.
 
     `level` "tensor" gets (weight, layer, generator), "model" gets (model, generator) and, where
-    it `needs_data`, the cell's fixed training batch as a third argument. What a model-level method
+    it `needs_data`, the cell's fixed training batch as a third argument; "shape" promises that only
+    its shape is looked at, which is no use of data. What a model-level method
     `touches` besides the weights of layers are kinds of `benchmark.ownership`, e.g. ("biases",).
     `variance` is what the squares of a tensor-level method's weights have as their mean: a function
     of the layer and of the method's parameters, by which `initbench check` finds a wrong fan.
@@ -45,7 +46,7 @@ class Initializer(Method):
 
     level: Literal["tensor", "model"] = "tensor"
     touches: tuple[str, ...] = ()
-    needs_data: bool = False
+    needs_data: bool | Literal["shape"] = False
     needs_labels: bool = False
     deterministic: bool = False
     changes_architecture: bool = False

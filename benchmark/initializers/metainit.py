@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     summary="as built, norms of weights learnt to minimise the gradient quotient on random inputs",
     paper="https://papers.nips.cc/paper/9427-metainit-initializing-learning-by-learning-to-initialize",
     level="model",
-    needs_data=True,
+    needs_data="shape",
 )
 def metainit(
     model: nn.Module,

@@ -286,8 +286,13 @@ def _data(case: Case) -> str:
     if not case.method.needs_labels and case.first.after.changed(relabelled.after):
         raise Unmet("other labels, other weights; declare needs_labels=True")
     others = case.apply(case.home, batch=(specimens.batch(1)[0], labels))
-    if not case.first.after.changed(others.after):
-        raise Unmet("other images, the same weights; declare needs_data=False")
+    changed = case.first.after.changed(others.after)
+    if case.method.needs_data == "shape":
+        if changed:
+            raise Unmet("other images, other weights; declare needs_data=True")
+        return "other images of the same shape, the same weights"
+    if not changed:
+        raise Unmet('other images, the same weights; declare needs_data=False, or "shape"')
     return "other images, other weights" + ("" if case.method.needs_labels else "; labels unread")
 
 
