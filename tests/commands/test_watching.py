@@ -10,11 +10,10 @@ import pytest
 
 from benchmark.execution.jobs import Finished, Job, NodesSeen, Notice, Outcome, Started, settle
 from benchmark.execution.status import StatusWriter
-from benchmark.results.frame import _MANIFEST_KEYS
 from benchmark.results.live import read_status
 from benchmark.results.logs import LONGEST_LOG, Logs
 from benchmark.results.store import Store, open_store
-from benchmark.trial import Record
+from benchmark.trial import PROTOCOL, Record
 from tests.conftest import make_cohort
 
 Command = Callable[..., tuple[int, str, str]]
@@ -30,8 +29,14 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def write_manifest(store: Store) -> None:
     cell = {"dataset": "digits", "architecture": "plain_cnn", "recipe": "default"}
     trials = [[trial.id, 0, 0, trial.seed] for trial in JOB.cohort.trials]
+    treatments = [
+        {"treatment": name, "initializer": name, "rewiring": "none"}
+        for name in ("timm", "orthogonal")
+    ]
     known = {"schema": 1, "name": "small", "cells": [cell], "trials": trials}
-    store.write_manifest(dict.fromkeys(_MANIFEST_KEYS) | known)
+    known |= {"treatments": treatments, "contrasts": [], "seeds": [0], "baseline": "timm"}
+    known |= {"protocol": PROTOCOL, "family": 1, "margin": 0.05, "target": 0.005}
+    store.write_manifest(known)
 
 
 def test_the_status_says_what_runs_where_and_what_went_wrong(folder: str) -> None:

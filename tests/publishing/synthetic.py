@@ -168,7 +168,7 @@ def strength(rng: np.random.Generator, rewiring: str, layers: int) -> dict[str, 
         }
         for i in range(layers)
     ]
-    measures = {"gain": float(np.exp(rng.normal(0.0, 0.1))), "initial_loss": 2.0 + 0.1 * after}
+    measures = {"gain": before, "initial_loss": 2.0 + 0.1 * after}
     return {"before": before, "after": after, "layers": each, "measures": measures}
 
 
