@@ -77,13 +77,6 @@ class Snapshot:
         `rebuilt` models may have other parameters than before; what is left of the old ones must
         still be as it was.
         """
-        tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-        for name, (kind, value) in self.values.items():
-            if name in tensors and not _same(value, tensors[name]):
-                raise UsageError(
-                    f"initializer {initializer!r} changed {name}; if it is meant to, it declares"
-                    f' touches=("{kind}",)'
-                )
         makeup = _makeup(model)
         for name, before in self.makeup.items():
             after = makeup.get(name)
@@ -92,6 +85,13 @@ class Snapshot:
                 raise UsageError(
                     f"initializer {initializer!r} made another parameter of {name}: requires_grad,"
                     " dtype, device, shape and the tensor itself must stay"
+                )
+        tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+        for name, (kind, value) in self.values.items():
+            if name in tensors and not _same(value, tensors[name]):
+                raise UsageError(
+                    f"initializer {initializer!r} changed {name}; if it is meant to, it declares"
+                    f' touches=("{kind}",)'
                 )
         if not rebuilt and (added := sorted(set(makeup) - set(self.makeup))):
             raise UsageError(

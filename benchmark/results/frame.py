@@ -178,16 +178,22 @@ def row_of(values: Mapping[str, Any], curves: Collection[str] | None = None) -> 
         raise ValueError(_no_number(numbers))
     known = [value for value in numbers[-len(_PHASES) :] if value is not None]
     return (
-        *map(str, _names_of(values)),
+        *map(_text, _names_of(values)),
         values["seed"],
         values["status"],
         *numbers,
         sum(known) if known else None,
         strength.get("measures"),
         kept,
-        str(values["message"]),
+        _text(values["message"]),
         _shared(values["provenance"]),
     )
+
+
+def _text(value: object) -> str:
+    """Return a text that can be encoded: half a surrogate pair becomes a question mark."""
+    text = str(value)
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def make_frame(rows: Iterable[Row]) -> pd.DataFrame:

@@ -59,8 +59,8 @@ class Location:
         most = LARGEST_FILE if most is None else most
         try:
             # What object storage holds is known only once it has come.
-            if self.is_local and os.path.getsize(self.at(name)) > most:
-                raise self._too_large(name, most)
+            if self.is_local:
+                self.need_size(name, most)
             content: bytes = self._persistently(partial(self.filesystem.cat_file, self.at(name)))
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -70,6 +70,12 @@ class Location:
         if len(content) > most:
             raise self._too_large(name, most)
         return content
+
+    def need_size(self, name: str, most: int | None = None) -> None:
+        """Raise StoreError for a file on a disk that has more than `most` bytes."""
+        most = LARGEST_FILE if most is None else most
+        if os.path.exists(self.at(name)) and os.path.getsize(self.at(name)) > most:
+            raise self._too_large(name, most)
 
     def _too_large(self, name: str, most: int) -> StoreError:
         return StoreError(f"{self.folder}/{name} is larger than {most:,} bytes, and is not read")

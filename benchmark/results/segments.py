@@ -72,6 +72,7 @@ def each_line(location: Location) -> Iterator[bytes]:
     if not location.is_local:
         yield from read_lines(location).splitlines()
         return
+    location.need_size(RECORDS)
     try:
         with open(location.at(RECORDS), "rb") as file:
             for line in file:

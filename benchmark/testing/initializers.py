@@ -92,7 +92,8 @@ class Case:
         dtype = next(model.parameters()).dtype
         images, labels = batch or specimens.batch()
         try:
-            initialize(model, self.text, seed=seed, batch=(images.to(dtype), labels))
+            with specimens.one_thread():
+                initialize(model, self.text, seed=seed, batch=(images.to(dtype), labels))
         except UsageError as error:
             if raised_by(self.method, error):
                 raise

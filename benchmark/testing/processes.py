@@ -119,7 +119,8 @@ def digest_here(question: Question) -> str:
         )
         return snapshot(model).digest
     model = specimens.build(question.where)
-    initialize(model, question.text, seed=0, batch=specimens.batch())
+    with specimens.one_thread():
+        initialize(model, question.text, seed=0, batch=specimens.batch())
     return snapshot(model).digest
 
 

@@ -5,7 +5,9 @@ All take images of 64 x 64 pixels, so that a check of all of them takes seconds.
 
 from __future__ import annotations
 
+import contextlib
 import copy
+from collections.abc import Iterator
 from functools import cache
 
 import torch
@@ -24,6 +26,17 @@ _BATCH_SIZE = 4
 _PLACES = 4
 
 Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Sum in one order: with more threads the last bits may depend on how busy the machine is."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class _Attention(nn.Module):

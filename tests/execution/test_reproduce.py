@@ -237,7 +237,7 @@ def test_it_runs_with_as_many_threads_as_the_record(
 
 
 def train(cohort: Cohort) -> list[Record]:
-    events = InlineExecutor(Settings(device="cpu")).run([Job(cohort)], attempts=1)
+    events = InlineExecutor(Settings(device="cpu")).run([Job(cohort)], attempts=1, begun={})
     return [each for event in events if isinstance(event, Finished) for each in event.records]
 
 

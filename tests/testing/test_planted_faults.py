@@ -229,8 +229,8 @@ MODEL_FAULTS = {
         "object|another parameter",
     ),
     "a gradient left behind": (
-        "fill(model, generator)\nmodel(batch[0]).sum().backward()",
-        "needs_data=True",
+        "fill(model, generator)\nfor p in model.parameters():\n    p.grad = p.detach().clone()",
+        "",
         "surroundings",
         "a gradient",
     ),
@@ -250,13 +250,12 @@ MODEL_FAULTS = {
         "other seed",
         "seeds 0 and 1 give the same weights",
     ),
-    "not a number in bfloat16": (
+    "infinite in bfloat16": (
         """
         fill(model, generator)
         with torch.no_grad():
             for _, weight in describe(model):
-                tiny = torch.full_like(weight, 1e-3)
-                weight.mul_((1 + tiny - 1) / ((1 + tiny) - 1))
+                weight.view(-1)[0] = 3.4e38
         """,
         "",
         "bfloat16",
