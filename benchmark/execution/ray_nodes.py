@@ -140,15 +140,12 @@ class Nodes:
         return str(known["NodeManagerAddress"]) if known else node[:8]
 
     def started(self, node: str, error: str) -> bool:
-        """Note how a start went there; return whether the node is left out from now on."""
+        """Note how a start went there; return whether the node is to be left out from now on."""
         if not error:
             self._failed_starts[node] = 0
             return False
         self._failed_starts[node] += 1
-        if self._failed_starts[node] < FAILED_STARTS:
-            return False
-        self.left_out[node] = error
-        return True
+        return self._failed_starts[node] >= FAILED_STARTS
 
     def describe(self, present: Mapping[str, int]) -> Sequence[dict[str, Any]]:
         """Return the nodes as data for a status: name, workers, what is wrong with it."""
