@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from benchmark.errors import UsageError
 from benchmark.plugins import initializer
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ def metainit(
     parameters; the norm of each Conv and Linear weight moves by the velocity v = momentum v -
     `learning_rate` sign(dGQ/dnorm), and stays positive. The direction of every weight is that of
     the constructor. Batch norm normalises by the batch. Defaults are those of the paper's code,
-    which takes GQ with batch norm at its running statistics instead. Dauphin and Schoenholz 2019.
+    which takes GQ with batch norm at its running statistics instead. Raises UsageError for
+    weight-standardised layers. Dauphin and Schoenholz 2019.
     """
     import torch
     from torch.nn import functional
@@ -43,9 +45,14 @@ def metainit(
     from benchmark.layers import describe
     from benchmark.propagation import observed
 
+    layers = describe(model)
+    if fixed := [layer.name for layer, _ in layers if layer.standardised]:
+        raise UsageError(
+            f"metainit learns norms, and {fixed[0]} is weight-standardised: its norm has no effect"
+        )
     images, labels = batch
     parameters = [each for each in model.parameters() if each.requires_grad]
-    weights = [weight for _, weight in describe(model) if weight.requires_grad]
+    weights = [weight for _, weight in layers if weight.requires_grad]
     velocities = [0.0] * len(weights)
     with observed(model, differentiated=3):
         for _ in range(steps):
