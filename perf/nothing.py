@@ -27,7 +27,14 @@ def grid_of(trials: int, cohort_size: int | str) -> Grid:
     per_seed = len(expand(load_config(CONFIG, ["grid.seeds=1"])).trials)
     seeds = max(round(trials / per_seed), 1)
     return expand(
-        load_config(CONFIG, [f"grid.seeds={seeds}", f"execution.cohort_size={cohort_size}"])
+        load_config(
+            CONFIG,
+            [
+                f"grid.seeds={seeds}",
+                f"execution.cohort_size={cohort_size}",
+                "execution.time_limit_minutes=1",  # Or it would be measured.
+            ],
+        )
     )
 
 
