@@ -209,7 +209,7 @@ def test_a_failed_trial_gives_exit_code_1_and_is_run_again_on_demand(
     plugin.write_text(
         "import os\n"
         "from benchmark import initializer\n\n"
-        "@initializer('moody', summary='raises while MOOD is bad')\n"
+        "@initializer('moody', summary='raises while MOOD is bad', paper='a test')\n"
         "def moody(weight, layer, generator):\n"
         "    if os.environ.get('MOOD') == 'bad':\n"
         "        raise RuntimeError('bad mood')\n"
@@ -268,7 +268,9 @@ def test_a_signal_stops_cleanly_and_says_how_to_go_on(
     write_config: WriteConfig, tmp_path: Path, number: int, code: int, executor: str
 ) -> None:
     config = write_config(("epochs: 2", "epochs: 20"), ("seeds: 2", "seeds: 8"))
-    process = started("run", config, "--executor", executor, "--out", "out", folder=tmp_path)
+    small = ("--set", "execution.cohort_size=2")
+    options = ("--executor", executor, "--out", "out", *small)
+    process = started("run", config, *options, folder=tmp_path)
     wait_for_records(process, tmp_path / "out", 1)
     if number == signal.SIGINT:
         os.killpg(process.pid, number)

@@ -374,6 +374,7 @@ def test_a_fixed_family_is_kept_however_many_treatments_there_are() -> None:
 def test_shipped_configs_expand(path: Path) -> None:
     grid = expand(load_config(path))
     sizes = {
+        "all_initializers": (4, 55, 150),
         "digits": (4, 9, 360),
         "quickstart": (3, 9, 135),
         "fashion_mnist": (3, 9, 135),

@@ -26,7 +26,7 @@ def test_drawing_and_page_are_written_and_names_stay_text(command: Command, tmp_
     plugin = tmp_path / "odd.py"
     plugin.write_text(
         "from benchmark import initializer\n"
-        "@initializer('odd', summary='constant rows')\n"
+        "@initializer('odd', summary='constant rows', paper='a test')\n"
         "def odd(weight, layer, generator, tag: str = 'x'):\n"
         "    weight.normal_(0.0, 0.1, generator=generator)\n",
         encoding="utf-8",
