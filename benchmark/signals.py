@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from benchmark.layers import describe
+from benchmark.propagation import observed
 
 if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle
@@ -66,23 +67,28 @@ def signals(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Sig
     images, labels = images[:IMAGES], labels[:IMAGES]
     names = [layer.name for layer, _ in describe(model)]
     outputs: dict[str, torch.Tensor] = {}
-    with _as_in_training(model), torch.enable_grad(), _outputs_kept(model, names, outputs):
+    trained = {name for name, each in model.named_parameters() if each.requires_grad}
+    with observed(model), torch.enable_grad(), _outputs_kept(model, names, outputs):
         logits = model(images).float()
         loss = functional.cross_entropy(logits, labels)
-        found = _signals_of(model, loss, outputs)
+        found = _signals_of(model, loss, outputs, trained)
         outputs.clear()
         distance = _isometry_distance(model, images[:_JACOBIAN_IMAGES])
     return Signals(found, float(loss.detach()), distance)
 
 
 def _signals_of(
-    model: nn.Module, loss: torch.Tensor, outputs: dict[str, torch.Tensor]
+    model: nn.Module, loss: torch.Tensor, outputs: dict[str, torch.Tensor], trained: set[str]
 ) -> tuple[LayerSignal, ...]:
-    weights = {name: model.get_parameter(f"{name}.weight") for name in outputs}
-    wanted = [*outputs.values(), *(w for w in weights.values() if w.requires_grad)]
+    weights = {
+        name: model.get_parameter(f"{name}.weight")
+        for name in outputs
+        if f"{name}.weight" in trained
+    }
+    wanted = [*outputs.values(), *weights.values()]
     gradients = iter(torch.autograd.grad(loss, wanted, allow_unused=True))
     of_outputs = {name: next(gradients) for name in outputs}
-    of_weights = {name: next(gradients) for name, w in weights.items() if w.requires_grad}
+    of_weights = {name: next(gradients) for name in weights}
     return tuple(
         LayerSignal(
             name=name,
@@ -157,24 +163,3 @@ def _outputs_kept(
     finally:
         for handle in handles:
             handle.remove()
-
-
-@contextlib.contextmanager
-def _as_in_training(model: nn.Module) -> Iterator[None]:
-    """Training mode without what is random, and everything put back at the end."""
-    modes = {module: module.training for module in model.modules()}
-    buffers = {buffer: buffer.detach().clone() for buffer in model.buffers()}
-    try:
-        for module in modes:
-            module.training = not _is_random(module)
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-        with torch.no_grad():
-            for buffer, value in buffers.items():
-                buffer.copy_(value)
-
-
-def _is_random(module: nn.Module) -> bool:
-    return "drop" in type(module).__name__.lower()
