@@ -7,7 +7,7 @@ Speed-up is against one process a core that trains one network after the other b
 Seconds are of the processor on a CPU, whose one thread is not slowed by what else a machine does,
 and of the clock on a GPU; the median of the rounds. Loop efficiency is bare steps over loop.
 
-The last table trains on generated JPEGs, 256 pixels wide, decoded by worker processes, in seconds
+The last table trains on generated JPEGs, 256 pixels wide, decoded by threads, in seconds
 of the clock. Prints markdown; stores JSON with versions and hardware.
 """
 

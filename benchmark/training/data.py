@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import islice
+from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
 import torch
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
 
 from benchmark.datasets.images import ArrayImages, FileImages, Images, stratified_split
 from benchmark.recipe import Recipe
 from benchmark.seeds import numpy_generator, torch_generator
 from benchmark.training.augmentation import augment, draw
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 EVALUATION_BATCH = 500
-LOADER_WORKERS = 4
+DECODERS = 4
+BATCHES_AHEAD = 3
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
@@ -43,45 +50,52 @@ class MemoryPixels:
 
 
 class FilePixels:
-    """Images in files, decoded, resized and centre-cropped by worker processes."""
+    """Images in files, decoded, resized and centre-cropped by threads while the device trains.
+
+    Threads, for Pillow works without Python's lock: nothing is copied between processes, and none
+    is forked from one that runs Ray, a compiler's or OpenMP's threads.
+    """
 
     def __init__(self, images: FileImages, image_size: int, device: torch.device) -> None:
-        self._files = _Files(images.paths, image_size)
+        from torchvision.transforms import v2
+
+        self._paths = images.paths
+        self._side = image_size
+        self._transform = v2.Compose([v2.Resize(image_size), v2.CenterCrop(image_size)])
         self._device = device
 
     def stream(self, batches: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
-        loader = DataLoader(
-            self._files,
-            batch_sampler=[indices.tolist() for indices in batches],
-            num_workers=min(LOADER_WORKERS, os.cpu_count() or 1),
-            pin_memory=self._device.type == "cuda",
-            # Without a generator of its own the loader would draw from torch's global one.
-            generator=torch.Generator().manual_seed(0),
-        )
+        pool = ThreadPoolExecutor(min(DECODERS, os.cpu_count() or 1), "decoder")
+        begun = (self._begin(pool, indices) for indices in batches)
+        ahead = deque(islice(begun, BATCHES_AHEAD))
         try:
-            for pixels in loader:
+            while ahead:
+                pixels, decoding = ahead.popleft()
+                ahead.extend(islice(begun, 1))
+                for image in decoding:
+                    image.result()
                 yield pixels.to(self._device, non_blocking=True)
-        except OSError as error:
-            # The traceback holds the workers in a cycle, whose end is slow and loud; the message
-            # has the worker's own traceback.
-            raise error.with_traceback(None)  # noqa: B904
+        finally:
+            pool.shutdown(cancel_futures=True)
 
+    def _begin(
+        self, pool: ThreadPoolExecutor, indices: torch.Tensor
+    ) -> tuple[torch.Tensor, list[Future[None]]]:
+        """Return the pixels of a batch and the work that fills them."""
+        shape = (len(indices), 3, self._side, self._side)
+        pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=self._device.type == "cuda")
+        places = pixels.numpy()
+        return pixels, [
+            pool.submit(self._decode, self._paths[index], places[number])
+            for number, index in enumerate(indices.tolist())
+        ]
 
-class _Files(Dataset[torch.Tensor]):
-    def __init__(self, paths: Sequence[str], image_size: int) -> None:
-        from torchvision.transforms import v2
-
-        self._paths = paths
-        self._transform = v2.Compose([v2.Resize(image_size), v2.CenterCrop(image_size)])
-
-    def __getitem__(self, index: int) -> torch.Tensor:
+    def _decode(self, path: str, out: NDArray[np.uint8]) -> None:
         from PIL import Image
-        from torchvision.transforms.functional import pil_to_tensor
 
-        path = self._paths[index]
         try:
             with Image.open(path) as image:
-                return pil_to_tensor(self._transform(image.convert("RGB")))
+                out[:] = np.asarray(self._transform(image.convert("RGB"))).transpose(2, 0, 1)
         except Exception as error:  # A decoder's own: ValueError, a bomb's, a SyntaxError.
             raise OSError(f"cannot decode the image {path}: {error}") from error
 

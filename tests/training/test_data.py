@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from benchmark.datasets.images import ArrayImages, FileImages, Images, from_arra
 from benchmark.recipe import Recipe
 from benchmark.training.augmentation import augment, draw
 from benchmark.training.data import (
+    BATCHES_AHEAD,
     EVALUATION_BATCH,
     CellData,
     FilePixels,
@@ -328,6 +330,25 @@ def test_a_file_that_cannot_be_decoded_is_named(
     index = list(files.paths).index(str(path))
     with pytest.raises(OSError, match=f"cannot decode the image .*{name}"):
         list(FilePixels(files, 8, CPU).stream([torch.tensor([index])]))
+
+
+def test_a_stream_of_files_decodes_little_ahead_and_ends_its_threads(files: FileImages) -> None:
+    asked = []
+
+    class Batches(list[torch.Tensor]):
+        def __iter__(self):
+            for number, indices in enumerate(super().__iter__()):
+                asked.append(number)
+                yield indices
+
+    before = set(threading.enumerate())
+    stream = FilePixels(files, 8, CPU).stream(Batches([torch.tensor([0, 1])] * 20))
+    next(stream)
+    assert set(threading.enumerate()) > before
+    assert len(asked) == 1 + BATCHES_AHEAD
+    stream.close()
+    assert set(threading.enumerate()) == before
+    assert len(asked) == 1 + BATCHES_AHEAD
 
 
 def test_a_file_that_is_gone_is_named(files: FileImages) -> None:
