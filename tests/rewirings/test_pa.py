@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import benchmark
+from benchmark import models
+from benchmark.layers import describe
 from benchmark.strength import strength_variance
 
 Rows = tuple[tuple[float, ...], ...]
@@ -150,6 +152,25 @@ def test_the_variance_left_is_within_half_of_what_the_published_code_leaves(
         after = strength_variance(benchmark.rewire(weight, "pa", seed=seed))
         left.append((after.inputs / before.inputs, after.outputs / before.outputs))
     assert np.mean(left, axis=0) == pytest.approx([inputs, outputs], rel=0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("architecture", "initializer", "factor"),
+    [("resnet50", "kaiming_normal", 0.029), ("convmixer_256_8", "orthogonal", 0.064)],
+)
+def test_the_median_layer_of_a_network_keeps_what_the_published_code_leaves_it(
+    architecture: str, initializer: str, factor: float
+) -> None:
+    scores: dict[str, list[float]] = {}
+    for treatment in (initializer, f"{initializer}+pa"):
+        model = models.build(architecture, channels=3, classes=10, image_size=32, seed=0)
+        benchmark.initialize(model, treatment, seed=0)
+        scores[treatment] = [
+            strength_variance(weight.detach().numpy()).score for _, weight in describe(model)
+        ]
+    before, after = scores.values()
+    assert np.median(np.divide(after, before)) == pytest.approx(factor, rel=0.5)
 
 
 @pytest.mark.parametrize(
