@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from benchmark.layers import Layer
-from benchmark.seeds import torch_generator
+from benchmark.seeds import substream
 
 _NARROW = (torch.float16, torch.bfloat16)
 
@@ -40,8 +40,7 @@ def draw(
     name, so no layer's draw shifts another's.
     """
     for layer, parameter in layers:
-        stream = torch_generator(generator.initial_seed(), layer.name)
-        fill_matrices(layer, parameter, fill, stream)
+        fill_matrices(layer, parameter, fill, substream(generator, layer.name))
 
 
 def zero_biases(model: nn.Module, layers: Iterable[Layer]) -> None:
