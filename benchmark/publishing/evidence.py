@@ -22,7 +22,9 @@ from benchmark.publishing.manifests import (
     merge_manifests,
 )
 from benchmark.publishing.table_source import is_table, read_table
-from benchmark.results.frame import Row, load_manifest, make_frame, read_rows
+from benchmark.results.frame import load_manifest, make_frame, read_rows
+from benchmark.results.memory import without_garbage_collection
+from benchmark.results.rows import Row
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,6 +93,7 @@ class Evidence:
         return len(self.manifest["trials"]) - len(self.frame)
 
 
+@without_garbage_collection()
 def gather(
     sources: Sequence[str],
     *,

@@ -6,13 +6,8 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import StoreError, UsageError
-from benchmark.results.frame import (
-    MANIFEST_SCHEMA,
-    Row,
-    read_file,
-    read_record,
-    row_of,
-)
+from benchmark.results.frame import MANIFEST_SCHEMA, read_file
+from benchmark.results.rows import Row, read_record, row_of
 from benchmark.statistics.table import TableError, validate
 from benchmark.statistics.trials import split_treatment
 from benchmark.trial import Record, content_id

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import gzip
 import io
 import json
 import zlib
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
-from functools import cache
+from collections.abc import Collection, Iterable
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +15,9 @@ from benchmark.errors import StoreError
 from benchmark.results import location
 from benchmark.results.lines import LONGEST_LINE, MANIFEST, RECORDS, read_record_lines
 from benchmark.results.location import locate
+from benchmark.results.memory import without_garbage_collection
+from benchmark.results.rows import COLUMNS, FLOATS, Row, read_row
 from benchmark.results.segments import read_lines
-from benchmark.trial import SCHEMA, STATUSES, Record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,27 +26,9 @@ MANIFEST_SCHEMA = 1
 COMPRESSED_RECORDS = "records.jsonl.gz"
 LARGEST_MANIFEST = 256 * 2**20
 
-_NAMES = ("trial", "dataset", "architecture", "recipe", "treatment", "initializer", "rewiring")
-_METRICS = (
-    *("accuracy", "n_test", "epoch1_accuracy", "n_validation", "area_under_validation_curve"),
-    "test_loss",
+_order = itemgetter(
+    *map(COLUMNS.index, ("dataset", "architecture", "recipe", "treatment", "seed", "trial"))
 )
-_PHASES = ("initialization", "rewiring", "training")
-_FLOATS = (
-    *_METRICS,
-    *("strength_variance_before", "strength_variance_after"),
-    *(f"seconds_{phase}" for phase in _PHASES),
-    "seconds",
-)
-COLUMNS = (*_NAMES, "seed", "status", *_FLOATS, "measures", "curves", "message", "provenance")
-"""The columns of `load_records`."""
-
-Row = tuple[Any, ...]
-"""A record's values for COLUMNS."""
-
-_NUMERIC = frozenset((float, int, type(None)))
-_names_of = itemgetter(*_NAMES)
-_FIELDS = frozenset(field.name for field in fields(Record))
 _MANIFEST_KEYS = (
     *("schema", "protocol", "name", "baseline", "family", "margin", "target", "contrasts"),
     *("seeds", "cells", "treatments", "trials"),
@@ -57,6 +36,7 @@ _MANIFEST_KEYS = (
 _MANIFEST_LISTS = ("contrasts", "seeds", "cells", "treatments", "trials")
 
 
+@without_garbage_collection()
 def load_records(folder: str) -> pd.DataFrame:
     """Return the records of a results folder or of a published board, one row a trial.
 
@@ -124,88 +104,35 @@ def read_rows(
     name, data = read_record_data(folder)
     where = f"{folder.rstrip('/')}/{name}"
     lines = data.split(b"\n")[:-1]
+    del data
     declared = set(declared)
     rows: dict[str, tuple[Row, bytes]] = {}
-    with _without_garbage_collection():
-        for number, line in enumerate(lines, start=1):
-            try:
-                if len(line) > LONGEST_LINE:
-                    raise ValueError(f"a line of {len(line):,} bytes")
-                values = read_record(line)
-                if values["trial"] in declared:
-                    rows[values["trial"]] = row_of(values, curves), line
-            except (ValueError, RecursionError) as error:
-                # The reader that the store uses knows how to say it.
-                deque(read_record_lines(data, where), maxlen=0)
-                raise StoreError(f"{where}, line {number} is not a record: {error}") from error
+    for number, line in enumerate(lines, start=1):
+        try:
+            if len(line) > LONGEST_LINE:
+                raise ValueError(f"a line of {len(line):,} bytes")
+            row = read_row(line, curves, declared)
+            if row is not None:
+                rows[row[0]] = row, line
+        except (ValueError, RecursionError) as error:
+            # The reader that the store uses knows how to say it.
+            deque(read_record_lines(b"\n".join(lines), where), maxlen=0)
+            raise StoreError(f"{where}, line {number} is not a record: {error}") from error
     return rows
-
-
-def read_record(line: bytes) -> dict[str, Any]:
-    """Return a line's record as a dictionary with all fields, as `Record.from_dict` checks it."""
-    try:
-        values = _parser()(line, cache_strings="keys")
-    except ValueError:
-        # Reads what the strict and fast parser does not, such as half a surrogate pair.
-        values = json.loads(line)
-    if not isinstance(values, dict):
-        raise ValueError("not a JSON object")
-    usual = values.get("schema") == SCHEMA and values.get("status") in STATUSES
-    if not usual or values.keys() != _FIELDS:
-        values = vars(Record.from_dict(values))
-    return values
-
-
-def row_of(values: Mapping[str, Any], curves: Collection[str] | None = None) -> Row:
-    """Return a record's values for COLUMNS, with the named curves only; None keeps all.
-
-    Raises ValueError for a value of another type than its column's.
-    """
-    if type(values["seed"]) is not int:
-        raise ValueError(f"the seed is {values['seed']!r}")
-    kept, strength, seconds = values["curves"], values["strength"], values["seconds"]
-    if not (isinstance(kept, dict) and isinstance(strength, dict) and isinstance(seconds, dict)):
-        raise ValueError("curves, strength or seconds is no JSON object")
-    if curves is not None:
-        kept = {name: kept[name] for name in curves if name in kept}
-    numbers = (
-        *map(values.get, _METRICS),
-        strength.get("before"),
-        strength.get("after"),
-        *map(seconds.get, _PHASES),
-    )
-    if not _NUMERIC.issuperset(map(type, numbers)):
-        raise ValueError(_no_number(numbers))
-    known = [value for value in numbers[-len(_PHASES) :] if value is not None]
-    return (
-        *map(_text, _names_of(values)),
-        values["seed"],
-        values["status"],
-        *numbers,
-        sum(known) if known else None,
-        strength.get("measures"),
-        kept,
-        _text(values["message"]),
-        _shared(values["provenance"]),
-    )
-
-
-def _text(value: object) -> str:
-    """Return a text that can be encoded: half a surrogate pair becomes a question mark."""
-    text = str(value)
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def make_frame(rows: Iterable[Row]) -> pd.DataFrame:
     """Return rows for COLUMNS as a sorted frame, numbers as float64 and seeds as int64."""
+    import numpy as np
     import pandas as pd
 
-    frame = pd.DataFrame.from_records(list(rows), columns=list(COLUMNS))
-    for column in _FLOATS:
-        frame[column] = pd.to_numeric(frame[column]).astype("float64")
-    frame["seed"] = frame["seed"].astype("int64")
-    order = ["dataset", "architecture", "recipe", "treatment", "seed", "trial"]
-    return frame.sort_values(order, kind="stable", ignore_index=True)
+    columns = list(zip(*sorted(rows, key=_order), strict=True)) or [()] * len(COLUMNS)
+    types = dict.fromkeys(FLOATS, np.float64) | {"seed": np.int64}
+    frame = {
+        name: np.array(values, dtype=types[name]) if name in types else list(values)
+        for name, values in zip(COLUMNS, columns, strict=True)
+    }
+    return pd.DataFrame(frame)
 
 
 def read_record_data(folder: str) -> tuple[str, bytes]:
@@ -240,42 +167,3 @@ def read_file(folder: str, name: str, most: int | None = None) -> bytes | None:
     Raises StoreError for one of more than `most` bytes.
     """
     return locate(folder).read(name, most)
-
-
-@cache
-def _parser() -> Callable[..., Any]:
-    from pydantic_core import from_json
-
-    return from_json
-
-
-def _no_number(numbers: Sequence[Any]) -> str:
-    """Say which of the numbers of a row is none."""
-    return next(
-        f"{name} is {value!r}"
-        for name, value in zip(_FLOATS, numbers, strict=False)
-        if type(value) not in _NUMERIC
-    )
-
-
-_provenances: dict[str, dict[str, Any]] = {}
-
-
-def _shared(provenance: Any) -> dict[str, Any]:
-    """Return one object for equal provenances, cohorts apart: thousands of records share them."""
-    if not isinstance(provenance, dict):
-        raise ValueError("provenance is no JSON object")
-    kept = {key: value for key, value in provenance.items() if key != "cohort"}
-    return _provenances.setdefault(repr(kept), kept)
-
-
-@contextlib.contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """Millions of new objects, none of them garbage, would be walked over and over."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

@@ -191,4 +191,4 @@ def text_width(name: str, size: float = 9.0) -> float:
     from matplotlib.textpath import TextPath
 
     path = TextPath((0, 0), name, size, prop=FontProperties(family="DejaVu Sans"))
-    return float(path.get_extents().x1) / 72 if len(path.vertices) else 0.0
+    return float(path.vertices[:, 0].max(initial=0.0)) / 72
