@@ -14,7 +14,7 @@ from isal import igzip
 from benchmark.document import write_yaml
 from benchmark.errors import StoreError, UsageError
 from benchmark.publishing.curves import mean_curves
-from benchmark.publishing.evidence import Evidence, gather
+from benchmark.publishing.evidence import Evidence, as_list, gather
 from benchmark.publishing.findings import Findings, find
 from benchmark.publishing.page import render_page
 from benchmark.publishing.plots.drawing import draw_plots
@@ -126,11 +126,11 @@ def trials_csv(evidence: Evidence) -> str:
     frame = evidence.frame[list(TRIAL_COLUMNS)].assign(
         n_test=evidence.frame["n_test"].astype("Int64")
     )
-    columns = (frame[name].astype(object).where(frame[name].notna(), None) for name in frame)
+    known = frame.astype(object).where(frame.notna(), None)
     file = io.StringIO()
     table = csv.writer(file, lineterminator="\n")
     table.writerow(TRIAL_COLUMNS)
-    table.writerows(zip(*columns, strict=True))
+    table.writerows(zip(*(as_list(known[name]) for name in known), strict=True))
     return file.getvalue()
 
 
@@ -154,7 +154,7 @@ def _compressed(lines: Sequence[bytes]) -> bytes:
 def _same(name: str, wanted: bytes, found: bytes | None) -> bool:
     if found is None or not name.endswith(".gz"):
         return wanted == found
-    # Two versions of the compressor, or two processors, may compress the same content to other bytes.
+    # Another version of the compressor may come to other bytes for the same content.
     try:
         return unpack(wanted, name) == unpack(found, name)
     except StoreError:

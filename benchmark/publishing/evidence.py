@@ -60,11 +60,10 @@ class Evidence:
     @cached_property
     def places(self) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
         """Where each row stands among the cells, the treatments and the manifest's seeds."""
-        # Column by column as lists: one by one, pandas takes its time over strings.
-        names = (self.frame[column].tolist() for column in CELL)
+        names = (as_list(self.frame[column]) for column in CELL)
         return (
             _places(zip(*names, strict=True), self.cells),
-            _places(self.frame["treatment"].tolist(), self.treatments),
+            _places(as_list(self.frame["treatment"]), self.treatments),
             _places(self.frame["seed"].tolist(), self.manifest["seeds"]),
         )
 
@@ -126,9 +125,14 @@ def gather(
     manifest = merge_manifests(manifests, list(sources), given)
     merged = records[0] if len(records) == 1 else _merge_records(records, list(sources))
     frame = make_frame(row for row, _ in merged.values())
-    frame["line"] = [merged[trial][1] for trial in frame["trial"].tolist()]
+    frame["line"] = [merged[trial][1] for trial in as_list(frame["trial"])]
     curves = _matrix([curves.get(CURVE) or () for curves in frame["curves"]])
     return Evidence(manifest, frame.drop(columns="curves"), curves)
+
+
+def as_list(column: pd.Series) -> list[Any]:
+    """Return a column's values; pandas itself takes its time over strings, one by one."""
+    return column.to_numpy(dtype=object).tolist()
 
 
 def _refuse_other_content(

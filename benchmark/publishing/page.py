@@ -11,6 +11,7 @@ from benchmark.publishing.cell_tables import in_points, is_marked, ranked_order
 from benchmark.publishing.claims import claims
 from benchmark.publishing.contrast_tables import contrast_tables
 from benchmark.publishing.curves import MeanCurves
+from benchmark.publishing.evidence import as_list
 from benchmark.publishing.findings import Findings
 from benchmark.publishing.marks import legend, marks_used
 from benchmark.publishing.page_data import page_data, to_json
@@ -122,7 +123,7 @@ def _runs_ok(findings: Findings) -> dict[str, str]:
     evidence = findings.evidence
     declared = Counter(trial[2] for trial in evidence.manifest["trials"])
     frame = evidence.frame
-    ok = Counter(frame.loc[frame["status"] == "ok", "treatment"].tolist())
+    ok = Counter(as_list(frame.loc[frame["status"] == "ok", "treatment"]))
     return {name: share(ok[name], declared[at]) for at, name in enumerate(evidence.treatments)}
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from benchmark.publishing.curves import MeanCurves
+from benchmark.publishing.evidence import as_list
 from benchmark.publishing.findings import Findings
 from benchmark.publishing.pairs import EveryPair, every_pair
 from benchmark.publishing.summary import VERDICTS
@@ -146,7 +147,7 @@ def _runs(findings: Findings) -> dict[str, Any]:
     seeds = evidence.manifest["seeds"]
     frame = evidence.frame
     codes = np.array(
-        [STATUSES.index(status) for status in frame["status"].tolist()], dtype=np.int64
+        [STATUSES.index(status) for status in as_list(frame["status"])], dtype=np.int64
     )
     accuracy = np.round(np.nan_to_num(frame["accuracy"].to_numpy()) / POINT).astype(np.int64)
     table = np.zeros(_shape(findings, len(seeds)), dtype=np.int64)
@@ -162,7 +163,7 @@ def _trials(findings: Findings, room: int) -> dict[str, Any]:
     frame = findings.evidence.frame
     cells, treatments, seeds = _shape(findings, len(findings.evidence.manifest["seeds"]))
     kept = min(seeds, room // max(cells * treatments * 2 * _HALF_ID, 1))
-    names = frame["trial"].tolist()
+    names = as_list(frame["trial"])
     if not kept or not all(map(_ID.fullmatch, names)):
         return {}
     table = np.zeros((cells, treatments, seeds, 2), dtype=np.int64)

@@ -16,6 +16,7 @@ from benchmark.publishing import (
     run_tables,
     summary,
 )
+from benchmark.publishing.evidence import as_list
 from benchmark.publishing.findings import Findings
 from benchmark.publishing.pictures import Pictures
 from benchmark.publishing.tables import table
@@ -77,8 +78,8 @@ def progress_table(findings: Findings) -> str:
     evidence = findings.evidence
     declared = Counter(trial[2] for trial in evidence.manifest["trials"])
     frame = evidence.frame
-    records = Counter(frame["treatment"].tolist())
-    ok = Counter(frame.loc[frame["status"] == "ok", "treatment"].tolist())
+    records = Counter(as_list(frame["treatment"]))
+    ok = Counter(as_list(frame.loc[frame["status"] == "ok", "treatment"]))
     rows = [
         (md(name), share(ok[name], declared[at]), str(records[name]))
         for at, name in enumerate(evidence.treatments)

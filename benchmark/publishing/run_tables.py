@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from benchmark.publishing.cell_tables import ranked_order
-from benchmark.publishing.evidence import CELL
+from benchmark.publishing.evidence import CELL, as_list
 from benchmark.publishing.findings import TARGET_SHARE, Findings
 from benchmark.publishing.tables import table
 from benchmark.publishing.text import (
@@ -139,7 +139,7 @@ def run_table(findings: Findings) -> str:
     rows = []
     for index, cell in enumerate(evidence.cells):
         frame = groups.get(cell)
-        counts = Counter() if frame is None else Counter(frame["status"])
+        counts = Counter() if frame is None else Counter(as_list(frame["status"]))
         epochs = evidence.manifest["cells"][index].get("recipe_content", {}).get("epochs")
         n_test = None if frame is None else frame["n_test"].max()
         rows.append(

@@ -260,7 +260,8 @@ def _every(mask: Bools, axis: int) -> Bools:
 
 
 def _is(status: NDArray[np.int8], *kinds: int) -> Bools:
-    return np.isin(status, kinds)
+    either: Bools = np.logical_or.reduce([status == kind for kind in kinds])
+    return either
 
 
 def _median(values: Floats, among: Bools) -> Floats:
