@@ -15,6 +15,7 @@ from benchmark.commands.comparison_cells import cell_notes, cell_table
 from benchmark.commands.comparison_sentence import count_cells, named_p, sentence
 from benchmark.commands.sources import Cell, common_parts
 from benchmark.publishing.findings import TARGET_SHARE
+from benchmark.publishing.marks import Mark, legend, letters, marks_of
 from benchmark.publishing.summary import scope
 from benchmark.publishing.text import (
     change,
@@ -55,8 +56,16 @@ def page(compared: Compared) -> Group:
 
 def _head(compared: Compared) -> Iterator[Line]:
     cells = compared.analysis.cells
-    yield "A", plain(compared.treatment)
-    yield "B", plain(compared.reference)
+    evidence = compared.source.evidence
+    manifest = evidence.manifest if evidence else {"treatments": []}
+    marks = marks_of(manifest)
+    found: dict[Mark, None] = {}
+    for letter, name in (("A", compared.treatment), ("B", compared.reference)):
+        own = marks.get(name, ())
+        found |= dict.fromkeys(own)
+        yield letter, plain(name) + (f" [{letters(own)}]" if own else "")
+    if found:
+        yield "marks", legend(tuple(found))
     yield "paired", "; ".join([f"by seed, in {count_cells(cells)}", *common_parts(cells)])
     yield "measured", "accuracy on the test set at the last epoch, in percent"
     yield "records", listed(map(plain, compared.source.names))

@@ -15,6 +15,7 @@ from benchmark.publishing.text import (
     counted,
     listed,
     md,
+    number,
     p_value,
     share,
 )
@@ -27,6 +28,7 @@ from benchmark.statistics.contrasts import (
     Contrast,
     ContrastFamily,
 )
+from benchmark.statistics.results import ERROR_PERCENT
 
 _TITLES = {
     REWIRING_POOLED: "Each rewiring against none, averaged over initializers",
@@ -50,8 +52,14 @@ def contrast_tables(
     for name in names:
         family = findings.contrast_family(name)
         if family:
-            title = f"{_TITLES[name]} (p allows for {family.family})"
-            yield title, _table(findings, family, escape)
+            price = f"p allows for {family.family}"
+            if family.error_percent > ERROR_PERCENT:
+                tested = sum(each.headline is not None for each in family.contrasts)
+                price += (
+                    f"; as {tested} are tested, any verdict better or worse is wrong with a chance"
+                    f" of at most {number(family.error_percent, 0)} %"
+                )
+            yield f"{_TITLES[name]} ({price})", _table(findings, family, escape)
 
 
 def _table(findings: Findings, family: ContrastFamily, escape: Escape) -> Table:

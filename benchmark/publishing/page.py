@@ -16,7 +16,7 @@ from benchmark.publishing.findings import Findings
 from benchmark.publishing.marks import legend, marks_used
 from benchmark.publishing.page_data import page_data, to_json
 from benchmark.publishing.pictures import Pictures
-from benchmark.publishing.ranking_tables import ranking_rows, unranked_rows
+from benchmark.publishing.ranking_tables import ranking_rows, rows_below_ranking, unranked_rows
 from benchmark.publishing.run_tables import total_seconds
 from benchmark.publishing.templating import template
 from benchmark.publishing.text import NOTHING, counted, hours, percent, plain, share, signed
@@ -52,7 +52,6 @@ def render_page(findings: Findings, curves: MeanCurves, pictures: Pictures, sha:
     manifest = evidence.manifest
     names = evidence.treatments
     rows = ranking_rows(findings)
-    ranked = {row.treatment for row in rows}
     values = {
         "title": plain(manifest["name"]),
         "sentences": summary.sentences(findings, plain),
@@ -66,7 +65,8 @@ def render_page(findings: Findings, curves: MeanCurves, pictures: Pictures, sha:
         "ok": _runs_ok(findings),
         "marks": findings.marks(),
         "legend": legend(marks_used(manifest)),
-        "unranked": [row for row in unranked_rows(findings, plain) if row[0] not in ranked],
+        "below": rows_below_ranking(findings),
+        "unranked": unranked_rows(findings, plain),
         "order": ranked_order(findings) if findings.analysis else [],
         "cells": evidence.cells,
         "recipes": len({cell[2] for cell in evidence.cells}),

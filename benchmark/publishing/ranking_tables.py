@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -51,46 +51,57 @@ def ranking_rows(findings: Findings) -> list[RankingRow]:
     analysis = findings.analysis
     if analysis is None:
         return []
-    failures, races, costs = findings.failures(), findings.races(), initialization_ms(findings)
     ties = Counter(row.rank for row in analysis.ranking)
-    pairs, marks = _pairs(findings), findings.marks()
-
-    def common(treatment: str) -> dict[str, str]:
-        k_of_n = failures[treatment]
-        race = races.get(treatment)
-        ratio = race.overall.median_ratio if race else None
-        return {
-            "treatment": treatment,
-            "marks": letters(marks.get(treatment, ())),
-            "failures": share(k_of_n.k, k_of_n.n),
-            "epochs": NOTHING if ratio is None else f"×{number(ratio)}",
-            "milliseconds": significant(costs.get(treatment)),
-            "runs": pairs[treatment],
-        }
-
-    rows = [
-        RankingRow(
-            rank=NOTHING,
-            change="0",
-            interval=NOTHING,
-            p_family=NOTHING,
-            verdict="baseline",
-            detectable=NOTHING,
-            **{**common(analysis.baseline), "epochs": "×1" if races else NOTHING},
-        )
-    ]
-    return rows + [
-        RankingRow(
+    plain_rows = _rows_without_rank(findings)
+    baseline = replace(
+        plain_rows[analysis.baseline],
+        change="0",
+        verdict="baseline",
+        epochs="×1" if findings.races() else NOTHING,
+    )
+    return [baseline] + [
+        replace(
+            plain_rows[row.treatment],
             rank=f"{row.rank}{'=' if ties[row.rank] > 1 else ''}",
             change=change(row.change_percent),
             interval=change_interval(row.low_percent, row.high_percent),
             p_family=p_value(row.p_family),
             verdict=row.verdict,
             detectable=change(-row.detectable_percent) if row.state == "tested" else NOTHING,
-            **common(row.treatment),
         )
         for row in analysis.ranking
     ]
+
+
+def rows_below_ranking(findings: Findings) -> list[RankingRow]:
+    """Return the rows of the treatments without a rank: what is known of them stands there too."""
+    rows = _rows_without_rank(findings)
+    return [rows[name] for name, _ in unranked_rows(findings)]
+
+
+def _rows_without_rank(findings: Findings) -> dict[str, RankingRow]:
+    """Every treatment's row with all that needs no comparison over all cells, by its name."""
+    failures, races, costs = findings.failures(), findings.races(), initialization_ms(findings)
+    pairs, marks = _pairs(findings), findings.marks()
+    rows = {}
+    for name in findings.evidence.treatments:
+        k_of_n, race = failures.get(name), races.get(name)
+        ratio = race.overall.median_ratio if race else None
+        rows[name] = RankingRow(
+            rank=NOTHING,
+            treatment=name,
+            marks=letters(marks.get(name, ())),
+            change=NOTHING,
+            interval=NOTHING,
+            p_family=NOTHING,
+            verdict="unranked",
+            detectable=NOTHING,
+            failures=share(k_of_n.k, k_of_n.n) if k_of_n else share(0, 0),
+            epochs=NOTHING if ratio is None else f"×{number(ratio)}",
+            milliseconds=significant(costs.get(name)),
+            runs=pairs.get(name, NOTHING),
+        )
+    return rows
 
 
 def ranking_table(findings: Findings) -> str:
@@ -132,12 +143,12 @@ def ranking_table(findings: Findings) -> str:
 
 def unranked_table(findings: Findings) -> str:
     """Return the treatments without a rank in markdown, with reasons; empty if there are none."""
-    marks = findings.marks()
+    found = zip(rows_below_ranking(findings), unranked_rows(findings), strict=True)
     rows = [
-        (f"{md(name)} {letters(marks.get(name, ()))}".strip(), reason)
-        for name, reason in unranked_rows(findings)
+        (f"{md(row.treatment)} {row.marks}".strip(), row.failures, reason)
+        for row, (_, reason) in found
     ]
-    return table(("Unranked", "Because"), rows, "ll") if rows else ""
+    return table(("Unranked", "Diverged, k/n", "Because"), rows, "lrl") if rows else ""
 
 
 def unranked_rows(findings: Findings, escape: Escape = md) -> list[tuple[str, str]]:

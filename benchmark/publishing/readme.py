@@ -69,6 +69,7 @@ def render_readme(findings: Findings, pictures: Pictures, evidence_hash: str, re
             "early": run_tables.early_table(findings),
             "targets": run_tables.targets_sentence(findings),
             "variance": run_tables.variance_table(findings),
+            "data_order": run_tables.data_order_notes(findings),
         }
     return _GAP.sub("\n\n", template("README.md.j2").render(values)).strip() + "\n"
 

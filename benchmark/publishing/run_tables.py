@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from benchmark.publishing.cell_tables import ranked_order
 from benchmark.publishing.evidence import CELL, as_list
@@ -12,6 +15,7 @@ from benchmark.publishing.text import (
     NOTHING,
     change,
     change_interval,
+    counted,
     hours,
     last_line,
     listed,
@@ -20,8 +24,10 @@ from benchmark.publishing.text import (
     p_value,
     percent,
     share,
+    significant,
 )
 from benchmark.statistics.results import Analysis, Headline
+from benchmark.statistics.variance import data_order
 
 _MESSAGES = 12
 
@@ -205,6 +211,47 @@ def variance_table(findings: Findings) -> str:
         for name, share_of in variance.shares.items()
     ]
     return table(("Source", "Share of the sum of squares of log error, %", "df"), rows, "lrr")
+
+
+def data_order_notes(findings: Findings) -> list[str]:
+    """Return, for recipes that differ in their data order alone, what it brings of the scatter."""
+    if findings.trials is None:
+        return []
+    trials = findings.trials.on(findings.evidence.cells)
+    notes = []
+    for fixed, per_seed in _data_order_recipes(findings.evidence.manifest["cells"]):
+        found = data_order(trials, fixed, per_seed)
+        if found is None or found.share is None:
+            continue
+        brings = "no part" if found.share <= 0 else f"{percent(found.share, 0)} %"
+        notes.append(
+            f"The recipes {md(fixed)} and {md(per_seed)} differ in `data_seed` alone: the data"
+            " order, split and augmentation that follow the seed in the latter bring"
+            f" {brings} of its variance over seeds. The log error's variance over seeds is"
+            f" {significant(found.fixed)} with one order for all seeds (df"
+            f" {found.degrees_of_freedom_fixed:,}) and {significant(found.per_seed)} with one for"
+            f" each (df {found.degrees_of_freedom_per_seed:,}), averaged over"
+            f" {counted(found.arms, 'treatment')} in their cells."
+        )
+    return notes
+
+
+def _data_order_recipes(cells: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """The pairs of recipes alike in all but that a seed changes the weights alone in the first."""
+    contents: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
+    for cell in cells:
+        where = str(cell["dataset"]), str(cell["architecture"])
+        contents.setdefault(str(cell["recipe"]), {})[where] = cell.get("recipe_content", {})
+    return [
+        (fixed, per_seed)
+        for fixed, per_seed in itertools.permutations(sorted(contents), 2)
+        if (both := contents[fixed].keys() & contents[per_seed].keys())
+        and all(
+            "data_seed" not in contents[fixed][where]
+            and contents[per_seed][where] == {**contents[fixed][where], "data_seed": "per_seed"}
+            for where in both
+        )
+    ]
 
 
 def total_seconds(findings: Findings) -> float:

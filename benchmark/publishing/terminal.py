@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 from benchmark.publishing import summary
 from benchmark.publishing.findings import Findings
 from benchmark.publishing.marks import labelled, legend, marks_used
-from benchmark.publishing.ranking_tables import ranking_rows, unranked_rows
+from benchmark.publishing.ranking_tables import (
+    ranking_rows,
+    rows_below_ranking,
+    unranked_rows,
+)
 from benchmark.publishing.text import plain
 
 if TYPE_CHECKING:
@@ -43,10 +47,11 @@ def terminal_ranking(findings: Findings) -> Group:
             )
             table.add_row(*map(Text, texts))
         parts += [Text(), table]
-    parts += [
-        Text(f"unranked: {labelled(name, marks.get(name, ()), _NAME)}: {reason}")
-        for name, reason in unranked_rows(findings, plain)
-    ]
+    for row, (name, reason) in zip(
+        rows_below_ranking(findings), unranked_rows(findings, plain), strict=True
+    ):
+        who = labelled(name, marks.get(name, ()), _NAME)
+        parts.append(Text(f"unranked: {who}, diverged {row.failures}: {reason}"))
     if used := marks_used(findings.evidence.manifest):
         parts.append(Text(f"Marks: {legend(used)}."))
     return Group(*parts)

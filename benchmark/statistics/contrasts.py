@@ -13,7 +13,15 @@ from benchmark.statistics.analysis import check_arguments, comparisons
 from benchmark.statistics.failures import count_failures, failure_rows
 from benchmark.statistics.paired import Pairs, pair, pool
 from benchmark.statistics.ranking import headlines, holm, lacking
-from benchmark.statistics.results import Comparison, Failures, Headline, Reason, Unranked, plain
+from benchmark.statistics.results import (
+    ERROR_PERCENT,
+    Comparison,
+    Failures,
+    Headline,
+    Reason,
+    Unranked,
+    plain,
+)
 from benchmark.statistics.table import TableError
 from benchmark.statistics.trials import ABSENT, Trials, arrange
 
@@ -62,7 +70,7 @@ class ContrastFamily:
     def error_percent(self) -> float:
         """The chance, at most, of any wrong better or worse in this family, in percent."""
         tested = sum(contrast.headline is not None for contrast in self.contrasts)
-        return 5.0 * max(1.0, tested / self.family)
+        return ERROR_PERCENT * max(1.0, tested / self.family)
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain JSON values."""

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 _Row = TypeVar("_Row", bound="DataclassInstance")
 
+ERROR_PERCENT = 5.0
+"""The chance, at most, of any wrong better or worse among as many comparisons as a family has."""
+
 
 @dataclass(frozen=True, slots=True)
 class Arm:
@@ -210,7 +213,7 @@ class Analysis:
     @property
     def family_error_percent(self) -> float:
         """The chance, at most, of any wrong better or worse among the ranked, in percent."""
-        return 5.0 * max(1.0, len(self.ranking) / self.family)
+        return ERROR_PERCENT * max(1.0, len(self.ranking) / self.family)
 
     def to_dict(self) -> dict[str, Any]:
         """Arms, comparisons, failures, ranking, unranked and variance as plain JSON values."""

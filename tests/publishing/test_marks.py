@@ -8,14 +8,20 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from benchmark.cli import app
 from benchmark.publishing import export, publish, terminal_ranking, write_index
+from benchmark.publishing.curves import mean_curves
 from benchmark.publishing.evidence import gather
 from benchmark.publishing.findings import Findings, find
 from benchmark.publishing.manifests import merge_manifests
 from benchmark.publishing.marks import labelled, legend, marks_of, marks_used
 from benchmark.publishing.plots import canvas
 from benchmark.publishing.plots.forest import forest_plot
+from benchmark.publishing.plots.heatmap import heat_map
+from benchmark.publishing.plots.learning import learning_plot
+from benchmark.publishing.plots.scatter import seed_plot
 from tests.publishing.synthetic import write_results
 from tests.publishing.test_plots import texts_of
 
@@ -74,10 +80,29 @@ def test_every_ranking_shows_them(marked: Path, found: Findings, tmp_path: Path)
     assert "orthogonal [A R]" in text
     assert "A changes the architecture" in text
 
+
+def test_every_plot_that_names_treatments_shows_them(found: Findings) -> None:
+    curves = mean_curves(found.evidence)
     with canvas.settings():
-        svg = forest_plot(found)
-    assert svg is not None
-    assert {"orthogonal [A R]", "lsuv [D]"} <= {text for text, _ in texts_of(svg)}
+        svgs = [
+            forest_plot(found),
+            heat_map(found),
+            learning_plot(found, curves, [0], "Learning curves"),
+            seed_plot(found, [0], "Every run"),
+        ]
+    for svg in svgs:
+        assert svg is not None
+        assert {"orthogonal [A R]", "lsuv [D]"} <= {text for text, _ in texts_of(svg)}
+
+
+def test_a_comparison_of_two_shows_them(marked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    done = CliRunner().invoke(app, ["compare", "lsuv", "orthogonal", "--records", str(marked)])
+    text = " ".join(done.output.split())
+    assert "A lsuv [D] B orthogonal [A R]" in text
+    assert "marks D looks at training images, A changes the architecture, R changes" in text
+    done = CliRunner().invoke(app, ["compare", "timm", "lsuv", "--records", str(marked)])
+    assert "marks D looks at training images paired" in " ".join(done.output.split())
 
 
 def test_a_mark_survives_the_shortening_of_a_name(found: Findings) -> None:

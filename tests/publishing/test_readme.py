@@ -11,11 +11,17 @@ import pytest
 
 from benchmark.publishing import Board, publish
 from benchmark.publishing.claims import claims
+from benchmark.publishing.contrast_tables import contrast_tables
 from benchmark.publishing.evidence import gather
 from benchmark.publishing.findings import TARGET_SHARE, Findings, contrast_sizes, find
+from benchmark.publishing.pictures import Pictures
 from benchmark.publishing.ranking_tables import ranking_rows
+from benchmark.publishing.readme import render_readme
+from benchmark.publishing.run_tables import data_order_notes
 from benchmark.publishing.summary import sentences
 from benchmark.publishing.text import plain
+from benchmark.statistics import data_order
+from benchmark.statistics.contrasts import REWIRING
 from tests.publishing.conftest import NASTY
 from tests.publishing.synthetic import TREATMENTS, write_results
 from tests.publishing.test_text import MARKDOWN
@@ -151,3 +157,59 @@ def test_names_and_messages_stay_text_on_a_code_host(nasty: Path) -> None:
 def test_the_evidence_hash_is_that_of_the_sorted_records(board: Board, results: Path) -> None:
     lines = sorted((results / "records.jsonl").read_bytes().splitlines(keepends=True))
     assert hashlib.sha256(b"".join(lines)).hexdigest() in readme_of(board.folder)
+
+
+def test_a_treatment_without_a_rank_shows_how_often_it_diverged(tmp_path: Path) -> None:
+    folder = write_results(
+        tmp_path / "results",
+        ["timm", "orthogonal", "zeros"],
+        seeds=range(3),
+        statuses={"orthogonal": "diverged", "zeros": "error"},
+    )
+    out = tmp_path / "board"
+    publish([str(folder)], str(out))
+    readme = readme_of(out)
+    assert re.search(r"\| orthogonal +\| +12/12 \| fewer than 3 pairs", readme)
+    assert re.search(r"\| zeros +\| +0/0 \| fewer than 3 pairs", readme)
+    page = (out / "index.html").read_text(encoding="utf-8")
+    row = page.partition('<th scope="row">orthogonal')[2].partition("</tr>")[0]
+    assert '>unranked<td class="n">12/12<td class="n">–<td class="n">24<td class="n">0/12' in row
+
+
+def test_more_contrasts_than_were_allowed_for_are_said_to_be(tmp_path: Path) -> None:
+    folder = write_results(
+        tmp_path / "results", seeds=range(3), manifest={"contrast_families": {REWIRING: 4}}
+    )
+    found = dict(contrast_tables(find(gather([str(folder)]))))
+    titles = [title for title in found if title.startswith("Each rewiring against none")]
+    assert titles == [
+        "Each rewiring against none, averaged over initializers (p allows for 2)",
+        "Each rewiring against none, by initializer (p allows for 4; as 6 are tested, any verdict"
+        " better or worse is wrong with a chance of at most 8 %)",
+    ]
+
+
+def test_recipes_that_differ_in_the_data_order_alone_tell_its_part(tmp_path: Path) -> None:
+    folders = []
+    for epochs, recipe in ((8, "fixed"), (9, "shuffled")):  # apart, so that trial ids are
+        cells = [("digits", "plain_cnn", recipe)]
+        treatments = ["timm", "orthogonal"]
+        folder = write_results(tmp_path / recipe, treatments, cells, range(6), epochs=epochs)
+        folders.append(str(folder))
+    manifest = json.loads((folder / "grid.json").read_text())
+    manifest["cells"][0]["recipe_content"]["data_seed"] = "per_seed"
+    (folder / "grid.json").write_text(json.dumps(manifest))
+    found = find(gather(folders))
+    (note,) = data_order_notes(found)
+    assert found.trials is not None
+    order = data_order(found.trials, "fixed", "shuffled")
+    assert order is not None
+    assert order.share is not None
+    part = "no part" if order.share <= 0 else f"{100 * order.share:.0f} %"
+    assert f"follow the seed in the latter bring {part} of its variance" in note
+    assert f"(df {order.degrees_of_freedom_per_seed}), averaged over 2 treatments" in note
+    assert note in render_readme(found, Pictures(), "", "records.jsonl")
+
+    manifest["cells"][0]["recipe_content"]["epochs"] = 9
+    (folder / "grid.json").write_text(json.dumps(manifest))
+    assert data_order_notes(find(gather(folders))) == []

@@ -10,6 +10,7 @@ import numpy as np
 from benchmark.publishing.cell_tables import ranked_order
 from benchmark.publishing.curves import MeanCurves
 from benchmark.publishing.findings import Findings
+from benchmark.publishing.marks import labelled
 from benchmark.publishing.plots.canvas import (
     INK,
     MUTED,
@@ -36,7 +37,7 @@ def learning_plot(findings: Findings, curves: MeanCurves, cells: Sequence[int], 
     """
     from matplotlib.lines import Line2D
 
-    evidence = findings.evidence
+    evidence, marks = findings.evidence, findings.marks()
     order = ranked_order(findings)
     coloured = [name for name in order if name != evidence.baseline][: len(SERIES)]
     colours = dict(zip(coloured, SERIES, strict=False)) | {evidence.baseline: INK}
@@ -90,7 +91,7 @@ def learning_plot(findings: Findings, curves: MeanCurves, cells: Sequence[int], 
             color=colours[name],
             linewidth=2,
             linestyle=_line(name == evidence.baseline),
-            label=shortened(name, 30),
+            label=labelled(name, marks.get(name, ()), 30),
         )
         for name in [evidence.baseline, *coloured]
     ]

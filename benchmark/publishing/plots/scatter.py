@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from benchmark.publishing.cell_tables import ranked_order
 from benchmark.publishing.findings import Findings
+from benchmark.publishing.marks import labelled
 from benchmark.publishing.plots.canvas import (
     BLUE,
     GRID,
@@ -106,9 +107,9 @@ def seed_plot(findings: Findings, cells: Sequence[int], title: str) -> str:
     A thin line joins each treatment's mean with the baseline's; crosses at the left edge count
     the runs that diverged.
     """
-    evidence = findings.evidence
+    evidence, marks = findings.evidence, findings.marks()
     order = ranked_order(findings)
-    labels = [fitted(shortened(name, 40), _MOST_LEFT - 0.15) for name in order]
+    labels = [fitted(labelled(name, marks.get(name, ()), 40), _MOST_LEFT - 0.15) for name in order]
     left = max(map(text_width, labels)) + 0.15
     columns = min(int((WIDTH - left) / _SEED_PANEL), len(cells))
     rows = -(-len(cells) // columns)
