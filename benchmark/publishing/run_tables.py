@@ -35,6 +35,7 @@ _MESSAGES = 12
 def failure_table(findings: Findings) -> str:
     """Return how often training diverged, and whether more than the baseline's, in markdown."""
     failures = findings.failures()
+    some = any(row.diverges_more for row in failures.values())
     rows = [
         (
             md(name),
@@ -43,7 +44,7 @@ def failure_table(findings: Findings) -> str:
             NOTHING if row.only_treatment is None else str(row.only_treatment),
             NOTHING if row.only_baseline is None else str(row.only_baseline),
             p_value(row.p),
-            "diverges more" if row.diverges_more else "",
+            *(("**diverges more**" if row.diverges_more else NOTHING,) if some else ()),
         )
         for name in ranked_order(findings)
         if (row := failures.get(name))
@@ -55,9 +56,9 @@ def failure_table(findings: Findings) -> str:
         "Pairs where it alone diverged",
         "Pairs where the baseline alone did",
         "p (exact McNemar)",
-        "",
+        *(("Verdict",) if some else ()),
     )
-    return table(headers, rows, "lrrrrrl")
+    return table(headers, rows, "lrrrrr" + "l" * some)
 
 
 def message_table(findings: Findings) -> str:

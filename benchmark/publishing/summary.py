@@ -94,7 +94,10 @@ def _found(findings: Findings, escape: Escape) -> str:
     first = [row for row in ranking if row.rank == 1]
     best = first[0]
     names = listed(escape(plain(_described(findings, row.treatment))) for row in first)
-    counts = listed([f"{n} {verdict}" for verdict, n in verdict_counts(findings)], most=9)
+    counted_verdicts = verdict_counts(findings)
+    counts = listed([f"{n} {verdict}" for verdict, n in counted_verdicts], most=9)
+    if len(counted_verdicts) == 1:
+        counts = f"all {counted_verdicts[0][0]}" if len(ranking) > 1 else counted_verdicts[0][0]
     by = f"{more_or_less(best.change_percent)} than {baseline}"
     inside = f"95 % interval {change_interval(best.low_percent, best.high_percent)} %"
     if best.estimate < 0:

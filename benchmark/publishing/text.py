@@ -91,14 +91,15 @@ def _change_digits(value: float) -> int:
 
 
 def p_value(p: float | None) -> str:
-    """Return a p value with two significant digits, from .001 on."""
+    """Return a p value with two significant digits, from .001 on; never .05 for one beside it."""
     if p is None:
         return NOTHING
     if p < 0.001:
         return "< 0.001"
     if p >= 0.9995:
         return "1"
-    return f"{p:.2f}" if p >= 0.1 else f"{p:.3f}"
+    text = f"{p:.2f}" if p >= 0.1 else f"{p:.3f}"
+    return f"{p:.4f}" if text == "0.050" and p != 0.05 else text
 
 
 def share(k: int, n: int) -> str:

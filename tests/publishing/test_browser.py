@@ -212,6 +212,14 @@ def test_a_cell_opens_its_runs_its_curves_and_its_commands(board: Board, visit: 
     assert it.hash() == ""
 
 
+def test_the_baseline_is_shown_once_in_its_own_cells(board: Board, visit: Any) -> None:
+    it = visit(board.folder, state_of(cell=json.dumps([*CELL, "timm"])))
+    dialog = it.page.locator("dialog")
+    assert dialog.locator("thead").inner_text().split() == ["Seed", "timm"]
+    assert dialog.locator("figcaption").inner_text().split() == ["╍", "timm"]
+    assert {len(line.split()) for line in dialog.locator("tbody").inner_text().splitlines()} == {2}
+
+
 def test_a_link_opens_the_view_it_was_copied_from(board: Board, visit: Any) -> None:
     it = visit(board.folder)
     it.control("base").select_option(label="kaiming_normal")

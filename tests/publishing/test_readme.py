@@ -171,6 +171,9 @@ def test_a_treatment_without_a_rank_shows_how_often_it_diverged(tmp_path: Path) 
     readme = readme_of(out)
     assert re.search(r"\| orthogonal +\| +12/12 \| fewer than 3 pairs", readme)
     assert re.search(r"\| zeros +\| +0/0 \| fewer than 3 pairs", readme)
+    failures = readme.partition("## Failures")[2].splitlines()
+    assert failures[4].rstrip(" |").endswith("| Verdict")
+    assert "**diverges more**" in next(line for line in failures if line.startswith("| orthogonal"))
     page = (out / "index.html").read_text(encoding="utf-8")
     row = page.partition('<th scope="row">orthogonal')[2].partition("</tr>")[0]
     assert '>unranked<td class="n">12/12<td class="n">–<td class="n">24<td class="n">0/12' in row

@@ -92,7 +92,10 @@ def test_changes_have_one_digit_until_they_are_large() -> None:
 
 @pytest.mark.parametrize(
     ("p", "text"),
-    [(0.0004, "< 0.001"), (0.00123, "0.001"), (0.0496, "0.050"), (0.26, "0.26"), (1.0, "1")],
+    [
+        *((0.0004, "< 0.001"), (0.00123, "0.001"), (0.0496, "0.0496"), (0.05, "0.050")),
+        *((0.0504, "0.0504"), (0.0512, "0.051"), (0.26, "0.26"), (1.0, "1")),
+    ],
 )
 def test_p_values(p: float, text: str) -> None:
     assert p_value(p) == text

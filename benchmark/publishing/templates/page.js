@@ -23,7 +23,7 @@ const minus = text => text.replace("-", "−");
 const signed = (value, digits) => (value > 0 && +value.toFixed(digits) ? "+" : "") +
   minus((+value.toFixed(digits) || 0).toFixed(digits));
 const change = value => value >= 1e9 ? "unbounded" : signed(value, Math.abs(value) < 100 ? 1 : 0);
-const pValue = p => !p ? "< 0.001" : p >= 0.9995 ? "1" : p.toFixed(p >= 0.1 ? 2 : 3);
+const pValue = p => !p ? "< 0.001" : p >= 0.9995 ? "1" : p.toFixed(p >= 0.1 ? 2 : p.toFixed(3) === "0.050" && p !== 0.05 ? 4 : 3);
 const state = {base: 0, q: "", init: "", rew: "", data: "", arch: "", sort: "", cell: ""};
 
 // Pairs (i, j), i < j, stand in the order of rows of a triangle.
@@ -166,6 +166,7 @@ const curvesOf = (cell, t) => {
 };
 const drawCurves = (cell, t) => {
   const lines = [[curvesOf(cell, t), "k1", D.treatments[t]], [curvesOf(cell, state.base), "k0", D.treatments[state.base]]];
+  if (t === state.base) lines.shift();
   const points = lines.flatMap(([line]) => line);
   if (!points.length) return make("p", "No curves: no run of either is ok.", {class: "note"});
   const ends = (values, room) => { const a = Math.min(...values), b = Math.max(...values); return b > a ? [a, b] : [a - room, b + room]; };
@@ -191,7 +192,7 @@ const drawCurves = (cell, t) => {
     svg.append(make("path", "", {d: "M" + line.map(p => `${x(p.epoch)} ${y(p.mean)}`).join("L"), class: style, fill: "none", "stroke-width": 2, "stroke-dasharray": style === "k0" ? "6 4" : "none"}, SVG));
   }
   const figure = make("figure", "", {style: "margin:0"}), caption = make("figcaption", "", {class: "note"});
-  caption.append(make("span", "━ " + D.treatments[t], {class: "k1"}), make("span", "   ╍ " + D.treatments[state.base], {class: "k0"}));
+  for (const [, style, name] of lines) caption.append(make("span", (style === "k0" ? "╍ " : "━ ") + name + "   ", {class: style}));
   figure.append(svg, caption);
   return figure;
 };
@@ -221,15 +222,16 @@ const detail = () => {
     const wrap = make("div", "", {class: "scroll runs", tabindex: 0, role: "region", "aria-label": "Runs"}), table = make("table");
     const row = (texts, tag, scope) => { const tr = make("tr"); texts.forEach((text, k) => tr.append(make(k && !scope ? "td" : tag, String(text), k && !scope ? {} : {scope: scope || "row"}))); return tr; };
     const thead = make("thead"), tbody = make("tbody");
-    thead.append(row(["Seed", name, base], "th", "col"));
-    for (const [seed, a, b] of shown) tbody.append(row([seed, a, b], "th"));
+    const others = t === state.base ? 0 : 1;
+    thead.append(row(["Seed", name, base].slice(0, 2 + others), "th", "col"));
+    for (const [seed, a, b] of shown) tbody.append(row([seed, a, b].slice(0, 2 + others), "th"));
     table.append(make("caption", "Test accuracy in percent, or how the run ended"), thead, tbody);
     wrap.append(table);
     box.append(wrap);
     const trials = shown.map(([, , , s]) => trialOf(cell, t, s)).filter(Boolean);
     const more = trials.length < shown.length ? "; trials.csv names the others" : "";
     box.append(make("p", `To repeat ${trials.length ? "these runs" : "a run"}, in this board's folder${more}:`));
-    box.append(make("pre", (trials.length ? trials : ["TRIAL"]).map(trial => `initbench reproduce ${trial} --records .`).join("\n")));
+    box.append(make("pre", (trials.length ? trials : ["TRIAL"]).map(trial => `initbench reproduce ${trial} --records .`).join("\n"), {tabindex: 0}));
   } else box.append(make("p", "The runs are in trials.csv.", {class: "note"}));
   if (!dialog.open) dialog.showModal();
   dialog.scrollTop = 0;
