@@ -5,12 +5,13 @@ Publishes the board of synthetic records (40 treatments x 25 cells x 100 seeds, 
 working directory, and compares the bytes. Prints a markdown table: wall time, CPU time in user mode
 and peak memory from the start of Python on, beside them as a yardstick what it takes the machine to
 read every line with json.loads; the size of the page, and its first paint in Chromium, where that
-and playwright are installed.
+and playwright are installed. A second table, from one more build, says where the time goes.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import statistics
@@ -56,6 +57,7 @@ def main() -> None:
         size = (results / "records.jsonl").stat().st_size
         yardstick = measured(PARSE, [results], folder, {})
         cost = measured(PUBLISH, [results, folder / "board"], folder, {})
+        phases = phases_of(results, folder / "phases")
         (folder / "elsewhere").mkdir()
         measured(PUBLISH, [results, folder / "again"], folder / "elsewhere", ELSEWHERE)
         page = folder / "board" / "index.html"
@@ -71,6 +73,9 @@ def main() -> None:
             ("load average", " ".join(f"{load:.1f}" for load in os.getloadavg())),
         ]
     print(tabulate(rows, ("what", "measured"), tablefmt="pipe", disable_numparse=True))
+    parts = [(name, f"{seconds:.2f}") for name, seconds in phases.items()]
+    print()
+    print(tabulate(parts, ("phase", "CPU time, s"), tablefmt="pipe", disable_numparse=True))
 
 
 def synthetic_results(folder: Path, seeds: int) -> Path:
@@ -102,6 +107,19 @@ def measured(code: str, arguments: list[Path], cwd: Path, environment: dict[str,
     # Linux counts kilobytes, macOS bytes.
     unit = 1 if sys.platform == "darwin" else 1024
     return Cost(wall, usage.ru_utime, usage.ru_maxrss * unit / 1e9)
+
+
+def phases_of(results: Path, out: Path) -> dict[str, float]:
+    """Return the seconds of CPU time of each of a board's phases, the longest first."""
+    done = subprocess.run(
+        [sys.executable, "-m", "perf.board_phases", str(results), str(out)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    phases: dict[str, float] = json.loads(done.stdout)
+    return dict(sorted(phases.items(), key=lambda item: -item[1]))
 
 
 def compared(one: Path, other: Path) -> str:
