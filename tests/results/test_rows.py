@@ -72,6 +72,16 @@ def test_both_ways_come_to_the_same_row(curves: tuple[str, ...] | None) -> None:
     assert values["curves"] == {name: RECORD.curves[name] for name in RECORD.curves if name in kept}
 
 
+def test_what_to_json_writes_goes_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(line: bytes) -> None:
+        raise AssertionError(line)
+
+    monkeypatch.setattr(rows, "read_record", slow)
+    line = RECORD.to_json().encode()
+    assert read_row(line) is not None
+    assert read_row(line, (CURVE,)) is not None
+
+
 JSON = st.recursive(
     st.one_of(
         st.none(), st.booleans(), st.integers(), st.floats(), st.text(st.characters(codec=None))
