@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -17,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from benchmark import timm_cache
 from benchmark.errors import unknown_name
 from benchmark.problems import Finding, contradiction
 
@@ -159,8 +162,26 @@ def check_names(recipe: Recipe) -> list[Finding]:
     """Return what timm would refuse: optimizer, schedule, their arguments and values.
 
     Both are made once, for a layer that nobody trains, so that values out of range show up before
-    anything starts. Imports torch and timm.
+    anything starts. Imports torch and timm, unless timm is known to take what is asked.
     """
+    key = _timm_key(recipe)
+    if timm_cache.accepts(key):
+        return []
+    findings = _ask_timm(recipe)
+    if not findings:
+        timm_cache.accept(key, recipe.optimizer)
+    return findings
+
+
+def _timm_key(recipe: Recipe) -> str:
+    """Return what timm is asked for by a recipe, as text."""
+    own = {"learning_rate", "weight_decay", "weight_decay_on_norm_and_bias", "epochs"}
+    names = {"optimizer", "optimizer_args", "schedule", "schedule_args", "warmup_epochs"}
+    asked = recipe.model_dump(mode="json", include=own | names)
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _ask_timm(recipe: Recipe) -> list[Finding]:
     import torch
     from timm.optim import get_optimizer_class, list_optimizers
     from timm.scheduler import create_scheduler_v2

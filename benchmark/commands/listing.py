@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from benchmark import plugins
+from benchmark import plugins, timm_cache
 from benchmark.documentation import marks, spelled
 from benchmark.errors import UsageError, unknown_name
 
@@ -66,10 +66,8 @@ def _rows(kind: str, pattern: str) -> Iterator[Row]:
             own = plugins.architectures.find(name)
             yield _row(name, own.summary if own else "", own.source if own else "")
     else:
-        from timm.optim import get_optimizer_info, list_optimizers
-
-        for name in map(str, list_optimizers()):
-            yield _row(name, get_optimizer_info(name).description, "timm.optim")
+        for name, description in timm_cache.optimizers().items():
+            yield _row(name, description, "timm.optim")
 
 
 def _row(name: str, summary: str, source: str, marked: Sequence[str] = ()) -> Row:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import fnmatch
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from benchmark import spelling
+from benchmark import spelling, timm_cache
 from benchmark.errors import UsageError, unknown_name
 from benchmark.plugins import Architecture, architectures
 from benchmark.seeds import derive
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 
 
 @cache
-def _import_own_models() -> None:
+def import_own_models() -> None:
+    """Enter the models of this package into timm's registry."""
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
 
@@ -31,7 +34,7 @@ def _complete_registry() -> None:
     """
     import timm
 
-    _import_own_models()
+    import_own_models()
     for method in architectures.all():
         if not timm.is_model(method.name):
             timm.models.register_model(_entry_point(method))
@@ -80,11 +83,29 @@ def forget(module: str) -> None:
 
 
 def names(pattern: str = "") -> list[str]:
-    """Return the architectures in timm's registry that match a pattern with wildcards."""
+    """Return the architectures that match a pattern with wildcards, in timm's order.
+
+    Imports timm only if what it holds is not known from an earlier import.
+    """
+    known = _known()
+    return sorted(fnmatch.filter(known, pattern) if pattern else known, key=_natural_key)
+
+
+def _known() -> Collection[str]:
+    """Return the names of timm's models, of this package's and of plugins'."""
+    kept, added = timm_cache.architectures(), [method.name for method in architectures.all()]
+    if kept is not None and not set(kept) & set(added):
+        return [*kept, *added]
     import timm
 
     _complete_registry()
-    return list(timm.list_models(pattern))
+    return list(timm.list_models())
+
+
+def _natural_key(name: str) -> list[tuple[int, str]]:
+    """Sort as timm does: numbers by their value."""
+    parts = re.split(r"(\d+)", name.lower())
+    return [(int(part), "") if part.isdigit() else (0, part) for part in parts]
 
 
 def expand(text: str) -> list[str]:
@@ -94,18 +115,20 @@ def expand(text: str) -> list[str]:
     wildcards as timm has them. The tag of pretrained weights is dropped: none are ever loaded.
     Raises UsageError for unknown names.
     """
-    import timm
-
     if "(" not in text and set(text) & set("*?["):
         if found := names(text):
             return found
         raise UsageError(f"no architecture matches {text!r}; see 'initbench list architectures'")
-    _complete_registry()
     call = spelling.parse_call(text)
     name = call.name.partition(".")[0]
-    if not timm.is_model(name):
-        hint = "'initbench list architectures' shows all."
-        raise UsageError(unknown_name("architecture", name, timm.list_models(), hint))
+    if name not in _known():
+        # Models that timm calls deprecated are there, too, but not listed.
+        import timm
+
+        _complete_registry()
+        if not timm.is_model(name):
+            hint = "'initbench list architectures' shows all."
+            raise UsageError(unknown_name("architecture", name, timm.list_models(), hint))
     if call.positional:
         raise UsageError(f"{text!r}: name the arguments, as in {name}(depth=4)")
     return [str(spelling.Call(name, (), tuple(sorted(call.keywords))))]
