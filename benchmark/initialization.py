@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
+from benchmark import models
 from benchmark.errors import UsageError
 from benchmark.multiset import fingerprint
 from benchmark.plugins import Rewiring, initializers, rewirings
@@ -91,11 +92,14 @@ def initialize(
     from benchmark.layers import describe
 
     chosen = parse_treatment(treatment) if isinstance(treatment, str) else treatment
+    changes_architecture = initializers.resolve(chosen.initializer)[0].changes_architecture
     layers = describe(model)
     start = time.perf_counter()
+    if changes_architecture:
+        models.rebuilt(model)
     _apply_initializer(model, layers, chosen.initializer, seed, batch)
     initialized = time.perf_counter()
-    if initializers.resolve(chosen.initializer)[0].changes_architecture:
+    if changes_architecture:
         layers = describe(model)
     method, arguments = rewirings.resolve(chosen.rewiring)
     reports = _rewire_layers(layers, method, arguments, seed)

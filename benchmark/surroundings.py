@@ -10,11 +10,12 @@ addition of the branch to its shortcut.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 
 from torch import nn
 
+from benchmark import models
 from benchmark.dataflow import Flow, Node, trace
 
 _ACTIVATIONS = {
@@ -39,8 +40,26 @@ class Surroundings:
     first: str | None = None
 
 
+_MOST_KEPT = 64
+_kept: dict[Hashable, Surroundings] = {}
+
+
 def surroundings_of(model: nn.Module) -> Surroundings:
-    """Return what stands around the weights of a model; empty where it cannot be traced."""
+    """Return what stands around the weights of a model; empty where it cannot be traced.
+
+    Models that were built alike are traced once in a process: that takes longer than to build one.
+    """
+    key = models.built_as(model)
+    if key is None:
+        return _trace(model)
+    if key not in _kept:
+        while len(_kept) >= _MOST_KEPT:
+            del _kept[next(iter(_kept))]
+        _kept[key] = _trace(model)
+    return _kept[key]
+
+
+def _trace(model: nn.Module) -> Surroundings:
     flow = trace(model)
     if flow is None:
         return Surroundings()

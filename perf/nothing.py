@@ -15,7 +15,7 @@ from benchmark.grid import Cohort, Grid, expand
 from benchmark.trial import Cell, Record, Trial
 
 if TYPE_CHECKING:
-    from benchmark.training.throughput import Throughput
+    from benchmark.training.speed import Throughput
 
 CONFIG = Path(__file__).parent.parent / "configs" / "quickstart.yaml"
 EPOCHS, LAYERS = 10, 12

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from benchmark.execution.jobs import Event, Executor, Job
     from benchmark.execution.pairs import Pair
     from benchmark.grid import Cohort
-    from benchmark.training.throughput import Throughput
+    from benchmark.training.speed import Throughput
     from benchmark.trial import Cell
 
 QUICKSTART = Path(__file__).parent.parent / "configs" / "quickstart.yaml"

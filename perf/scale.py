@@ -55,7 +55,7 @@ class SimulatedExecutor:
         return []
 
     def measure(self, cohorts: Sequence[Any]) -> list[Any]:
-        from benchmark.training.throughput import Throughput
+        from benchmark.training.speed import Throughput
 
         place = {key: at for at, key in enumerate(sorted({c.cell.key for c in cohorts}))}
         means = [self._cells[place[c.cell.key] % len(self._cells)][0] for c in cohorts]

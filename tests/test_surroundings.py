@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmark import models
+from benchmark import models, surroundings
 from benchmark.activations import GAINS, gain_of
+from benchmark.initialization import initialize
 from benchmark.layers import Layer, describe
 from tests.random_state import global_state_kept
 
@@ -151,3 +152,32 @@ def test_every_conv_and_linear_weight_of_timms_test_models_is_found_once(archite
     assert all(model.get_parameter(layer.parameter) is weight for layer, weight in found)
     standardised = {layer.standardised for layer, _ in found if layer.kind == "conv"}
     assert standardised <= ({True, False} if architecture == "test_nfnet" else {False})
+
+
+@pytest.mark.parametrize("architecture", ["test_resnet", "test_vit", "plain_cnn"])
+def test_models_that_are_built_alike_are_traced_once(
+    architecture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(surroundings, "_kept", {})
+    sizes = {"channels": 1, "classes": 10, "image_size": 32}
+    first, second = (models.build(architecture, seed=seed, **sizes) for seed in (0, 1))
+    models.rebuilt(first)
+    traced = [layer for layer, _ in describe(first)]
+    assert [layer for layer, _ in describe(second)] == traced
+    monkeypatch.setattr(surroundings, "_trace", lambda model: pytest.fail("traced again"))
+    assert [layer for layer, _ in describe(second)] == traced
+
+
+def test_a_model_that_was_changed_is_traced_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(surroundings, "_kept", {})
+    model = models.build("plain_cnn", channels=1, classes=10, image_size=32, seed=0)
+    assert {layer.activation for layer, _ in describe(model)} == {"relu", None}
+    model.stages[0][1] = nn.Tanh()
+    assert describe(model)[0][0].activation == "tanh"
+    calls: list[nn.Module] = []
+    original = surroundings._trace
+    monkeypatch.setattr(surroundings, "_trace", lambda one: [calls.append(one), original(one)][1])
+    residual = models.build("test_resnet", channels=1, classes=10, image_size=32, seed=0)
+    initialize(residual, "rezero")
+    describe(residual)
+    assert len(calls) > 1

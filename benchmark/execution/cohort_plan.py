@@ -20,7 +20,7 @@ from benchmark.trial import Cell, Record, Trial, content_id
 
 if TYPE_CHECKING:
     from benchmark.results.store import Store
-    from benchmark.training.throughput import Throughput
+    from benchmark.training.speed import Throughput
 
 LARGEST_COHORT = 32
 

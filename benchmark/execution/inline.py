@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from benchmark.execution.pairs import Pair
     from benchmark.execution.worker import Worker
     from benchmark.grid import Cohort
-    from benchmark.training.throughput import Throughput
+    from benchmark.training.speed import Throughput
     from benchmark.trial import Cell
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from benchmark.execution.pairs import Pair
     from benchmark.grid import Cohort
     from benchmark.plugins import Plugin
-    from benchmark.training.throughput import Throughput
+    from benchmark.training.speed import Throughput
 
 Failure = Literal["out_of_memory", "timeout", "lost", "error", "unfit_node"]
 """`unfit_node`: the trial was not begun, because its node cannot read the data."""

@@ -12,7 +12,7 @@ from benchmark.execution.output import Output
 
 if TYPE_CHECKING:
     from benchmark.grid import Cohort
-    from benchmark.training.throughput import Throughput
+    from benchmark.training.speed import Throughput
     from benchmark.trial import Cell
 
 

@@ -33,7 +33,7 @@ from benchmark.execution.ray_workers import Actor, Workers, on_node, reason
 
 if TYPE_CHECKING:
     from benchmark.grid import Cohort
-    from benchmark.training.throughput import Throughput
+    from benchmark.training.speed import Throughput
     from benchmark.trial import Cell
 
 POLL_SECONDS = 1.0

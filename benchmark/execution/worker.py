@@ -22,7 +22,8 @@ from benchmark.training.cohort import CohortMemoryError, train_cohort
 from benchmark.training.data import CellData, prepare
 from benchmark.training.device import choose_device, is_out_of_memory
 from benchmark.training.probe import image_size_of, probe
-from benchmark.training.throughput import Throughput, measure
+from benchmark.training.speed import Throughput
+from benchmark.training.throughput import measure
 from benchmark.trial import Cell
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Hashable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from benchmark.seeds import derive
 if TYPE_CHECKING:
     from torch import nn
 
+_BUILT_AS = "_initbench_built_as"
 
 @cache
 def import_own_models() -> None:
@@ -170,7 +171,7 @@ def build(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive(seed, "build"))
         try:
-            return timm.create_model(
+            model = timm.create_model(
                 call.name, pretrained=False, in_chans=channels, num_classes=classes, **arguments
             )
         except Exception as error:
@@ -180,3 +181,21 @@ def build(
                 f"cannot build {architecture} for {channels} x {image_size} x {image_size} images"
                 f" and {classes} classes: {str(error) or type(error).__name__}"
             ) from error
+    setattr(model, _BUILT_AS, (str(call), channels, classes, image_size))
+    return model
+
+
+def built_as(model: nn.Module) -> tuple[Hashable, ...] | None:
+    """Return what two models have in common only if `build` made them alike; None for others."""
+    made = getattr(model, _BUILT_AS, None)
+    if made is None:
+        return None
+    modules = tuple((name, type(module)) for name, module in model.named_modules())
+    weights = tuple((name, each.shape) for name, each in model.named_parameters())
+    return *made, modules, weights
+
+
+def rebuilt(model: nn.Module) -> None:
+    """Note that a model is about to become another one than `build` has made."""
+    if hasattr(model, _BUILT_AS):
+        delattr(model, _BUILT_AS)

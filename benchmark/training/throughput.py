@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import math
 import os
 import time
-from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,34 +20,32 @@ from benchmark.training.data import CellData
 from benchmark.training.device import is_out_of_memory, synchronise
 from benchmark.training.network import Network, Stack
 from benchmark.training.probe import probe
+from benchmark.training.speed import Throughput
 
 if TYPE_CHECKING:
     from benchmark.grid import Cohort
 
-SIZES = (1, 2, 4, 8, 16, 32)
-STEPS = 7
-WARM_UP = 2
+SIZES = (1, 4, 8, 16, 32)
+TIMED_STEPS = {1: 5, 2: 4, 4: 4, 8: 3}
+"""By size; of larger ones two, because a step of theirs costs as many times more."""
+
 SMALLEST_LAST = 8
 """Stacking costs something by itself, so that 2 or 4 may be slower than 1 and 8 faster."""
+
+LEAST_GAIN = 0.03
+"""Where a size gains less than this on one that is half as large, larger ones are not tried."""
 
 SHARE_OF_FREE_MEMORY = 0.25
 LONGEST_STEP = 10.0
 """Seconds: where a step takes longer, larger cohorts save nothing and are not tried."""
 
 
-@dataclass(frozen=True)
-class Throughput:
-    """Seconds of training steps per trial, by cohort size; `why` no more than one is stacked."""
-
-    seconds: dict[int, float]
-    why: str = ""
-
-
 def measure(cohort: Cohort, data: CellData, device: torch.device) -> Throughput:
     """Measure the cohort's cell, in sizes up to the cohort's own.
 
     A size that would take more than a share of the free memory, or runs out of it, is not tried
-    or ends the measurement, and so does one that is clearly slower than a smaller one.
+    or ends the measurement, and so does one that is hardly faster than a smaller one. All of it
+    takes about as long as a trial, so that a size of 2 is tried only where 4 cannot be.
     """
     recipe = cohort.cell.recipe
     updates = recipe.epochs * max(len(data.train) // recipe.batch_size, 1)
@@ -53,61 +54,59 @@ def measure(cohort: Cohort, data: CellData, device: torch.device) -> Throughput:
     why = ""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
-        for size in SIZES:
+        for size in SIZES if largest >= SIZES[1] else (1, 2):
             if size > largest:
                 break
             try:
                 candidates = _untreated(cohort, data, device, size)
-                if size == 2:
+                if size > 1 and len(seconds) == 1:
                     why = stackable.why_not(
                         candidates, data.channels, data.classes, data.image_size
                     )
                     if why:
                         break
                 network = (Stack if size > 1 else Network)(candidates, data, device)
-                step = _step_seconds(network, data, device)
+                step = _step_seconds(network, data, device, TIMED_STEPS.get(size, 2))
             except Exception as error:
                 # What keeps a trial from being trained is for its record to say, not for this.
                 if size > 1 and not is_out_of_memory(error):
                     why = f"{type(error).__name__}: {error}"
                 break
+            best = min(seconds.values(), default=math.inf)
             seconds[size] = step / size * updates
-            slower = size >= SMALLEST_LAST and seconds[size] > 1.1 * min(seconds.values())
-            if step > LONGEST_STEP or slower:
+            flat = size >= SMALLEST_LAST and seconds[size] > (1 - LEAST_GAIN) * best
+            if step > LONGEST_STEP or flat:
                 break
     return Throughput(seconds or {1: LONGEST_STEP * updates}, why)
 
 
 def _untreated(cohort: Cohort, data: CellData, device: torch.device, size: int) -> list[Candidate]:
     nothing = Report("", 0, (), 0.0, 0.0)
-    return [
-        Candidate(
-            trial,
-            models.build(
-                cohort.cell.architecture,
-                channels=data.channels,
-                classes=data.classes,
-                image_size=data.image_size,
-                seed=trial.seed,
-            ).to(device),
-            nothing,
-        )
-        for trial in cohort.trials[:size]
-    ]
+    model = models.build(
+        cohort.cell.architecture,
+        channels=data.channels,
+        classes=data.classes,
+        image_size=data.image_size,
+        seed=cohort.trials[0].seed,
+    ).to(device)
+    # Copies train as fast as models of their own, and are made faster.
+    return [Candidate(trial, copy.deepcopy(model), nothing) for trial in cohort.trials[:size]]
 
 
-def _step_seconds(network: Network, data: CellData, device: torch.device) -> float:
+def _step_seconds(network: Network, data: CellData, device: torch.device, steps: int) -> float:
+    """Return the least time of some steps, after one that allocates and, on a GPU, tunes."""
     images, labels = data.initialization_batch(network.recipe)
     # The processor's time of a single thread is not lengthened by what else the machine does.
     single = device.type == "cpu" and torch.get_num_threads() == 1
     clock = time.process_time if single else time.perf_counter
     taken = []
-    for _ in range(STEPS):
+    warm_up = 2 if device.type == "cuda" else 1
+    for _ in range(warm_up + steps):
         start = clock()
         network.step(images, labels)
         synchronise(device)
         taken.append(clock() - start)
-    return min(taken[WARM_UP:])
+    return min(taken[warm_up:])
 
 
 def _fitting(cohort: Cohort, data: CellData, device: torch.device) -> int:
@@ -118,5 +117,14 @@ def _fitting(cohort: Cohort, data: CellData, device: torch.device) -> int:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
     else:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        free = _available_memory()
     return max(int(SHARE_OF_FREE_MEMORY * free / max(found.memory(size), 1)), 1)
+
+
+def _available_memory() -> int:
+    """Return the bytes that a process can have: on Linux, what caches hold is among them."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -14,7 +14,7 @@ from benchmark.execution.cohort_plan import CohortPlan, choose_sizes
 from benchmark.grid import Cohort, even_parts, expand
 from benchmark.results.lines import COHORTS
 from benchmark.results.store import open_store
-from benchmark.training.throughput import Throughput
+from benchmark.training.speed import Throughput
 from tests.conftest import make_cell
 
 WriteConfig = Callable[..., Path]

@@ -17,7 +17,7 @@ from benchmark.execution.worker import Worker
 from benchmark.grid import Cohort, expand
 from benchmark.results.lines import COHORTS
 from benchmark.results.store import Store, open_store
-from benchmark.training.throughput import Throughput
+from benchmark.training.speed import Throughput
 from benchmark.trial import Cell
 
 WriteConfig = Callable[..., Path]

@@ -22,10 +22,31 @@ def worker() -> Worker:
 def test_sizes_up_to_the_cohorts_own_are_measured(worker: Worker) -> None:
     state = torch.get_rng_state()
     found = worker.measure(FIVE)
-    assert list(found.seconds) == [1, 2, 4]
+    assert list(found.seconds) == [1, 4]
     assert all(seconds > 0 for seconds in found.seconds.values())
     assert found.why == ""
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_size_of_two_is_measured_where_four_cannot_be(worker: Worker) -> None:
+    assert list(worker.measure(make_cohort(("timm", 0), ("timm", 1), ("timm", 2))).seconds) == [
+        1,
+        2,
+    ]
+
+
+def test_sizes_without_gain_end_the_measurement(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step_seconds = {1: 1.0, 4: 4.0}
+    monkeypatch.setattr(
+        throughput, "_step_seconds", lambda network, *rest: step_seconds[len(network.courses)]
+    )
+    many = make_cohort(*(("timm", seed) for seed in range(16)))
+    step_seconds |= {8: 7.8, 16: 1.0}
+    assert list(worker.measure(many).seconds) == [1, 4, 8]
+    step_seconds |= {8: 7.0, 16: 14.0}
+    assert list(worker.measure(many).seconds) == [1, 4, 8, 16]
 
 
 def test_memory_bounds_the_size(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +66,7 @@ def test_running_out_of_memory_ends_the_measurement(
 
     monkeypatch.setattr(Stack, "step", step)
     found = worker.measure(FIVE)
-    assert (list(found.seconds), found.why) == ([1, 2], "")
+    assert (list(found.seconds), found.why) == ([1], "")
 
 
 def test_what_cannot_be_stacked_is_measured_alone_and_says_why(worker: Worker) -> None:
