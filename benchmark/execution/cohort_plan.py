@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 
 LARGEST_COHORT = 32
 
+LARGEST_LAST = 0.03
+"""The largest share of a worker's time that a cohort at the queue's end takes."""
+
+DEAREST_SPLIT = 1.15
+"""So many times what the whole takes, two halves may take together."""
+
 Measure = Callable[[Sequence[Cohort]], "list[Throughput]"]
 
 
@@ -84,8 +90,10 @@ class CohortPlan:
             for cell, trials in _by_cell(new).items()
             for cohort in make_cohorts(trials, sizes[cell])
         ]
+        if size is None and workers > 1:
+            fresh = split_end(fresh, self._needed, workers)
         self.write(fresh)
-        return sorted([*kept, *fresh], key=lambda each: self.seconds(each) or 0.0, reverse=True)
+        return sorted([*kept, *fresh], key=self._needed, reverse=True)
 
     def write(self, cohorts: Iterable[Cohort], why: str = "") -> None:
         """Write cohorts down, with what made them differ from what was planned, if anything."""
@@ -114,6 +122,9 @@ class CohortPlan:
         """Return how long a cohort was measured to train; None for a cell that was not."""
         measured = self._seconds.get(content_id(cohort.cell.content))
         return _cost(measured, len(cohort.trials)) if measured else None
+
+    def _needed(self, cohort: Cohort) -> float:
+        return self.seconds(cohort) or 0.0
 
     def _enter(self, entry: Mapping[str, Any]) -> None:
         if "cohort" in entry:
@@ -193,6 +204,29 @@ def choose_sizes(
                         best, chosen, improved = found, size, True
             sizes[cell] = chosen
     return sizes
+
+
+def split_end(
+    cohorts: Sequence[Cohort], cost: Callable[[Cohort], float], workers: int
+) -> list[Cohort]:
+    """Split the cohorts that will be handed out last, so that workers end at about one time.
+
+    What a cohort takes is known to a tenth at best, and of long ones at the end a worker waits for
+    as much. So the shortest, one for each worker, are halved until none takes more than a share of
+    what a worker has to do; those stay whole whose halves would take clearly longer together.
+    """
+    short = LARGEST_LAST * sum(map(cost, cohorts)) / workers
+    ordered = sorted(cohorts, key=cost)
+    parts, last = ordered[workers:], ordered[:workers]
+    while last:
+        whole = last.pop()
+        if len(whole.trials) > 1 and cost(whole) > short:
+            halves = whole.halves()
+            if sum(map(cost, halves)) <= DEAREST_SPLIT * cost(whole):
+                last += halves
+                continue
+        parts.append(whole)
+    return parts
 
 
 def _cost(seconds: Mapping[int, float], size: int) -> float:

@@ -93,6 +93,9 @@ def _train(
     planned = {cohort.id for cohort in cohorts}
     allowed = limits(cohorts, execution.time_limit_minutes, plan, store, executor)
     jobs = [Job(cohort, limit=limit) for cohort, limit in zip(cohorts, allowed, strict=True)]
+    if any(plan.seconds(job.cohort) is None for job in jobs):
+        # Cohorts of a given size were not measured, but their limits grow with what they take.
+        jobs.sort(key=lambda job: job.limit or 0.0, reverse=True)
     logs = Logs(store.folder)
     for event in executor.run(jobs, execution.attempts, begun(store.records.values())):
         if isinstance(event, Finished):

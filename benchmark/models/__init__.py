@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _BUILT_AS = "_initbench_built_as"
 
+
 @cache
 def import_own_models() -> None:
     """Enter the models of this package into timm's registry."""

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.config import load_config
-from benchmark.execution.cohort_plan import CohortPlan, choose_sizes
+from benchmark.execution.cohort_plan import CohortPlan, choose_sizes, split_end
 from benchmark.grid import Cohort, even_parts, expand
 from benchmark.results.lines import COHORTS
 from benchmark.results.store import open_store
 from benchmark.training.speed import Throughput
-from tests.conftest import make_cell
+from tests.conftest import make_cell, make_cohort
 
 WriteConfig = Callable[..., Path]
 HALVING = {1: 8.0, 2: 4.0, 4: 2.0, 8: 1.0}
@@ -76,6 +78,37 @@ def test_cohorts_are_as_large_as_leaves_no_worker_idle(count: int, workers: int,
     seconds = {1: 4.0, 2: 3.0, 4: 2.1, 8: 2.0}
     cell = make_cell()
     assert choose_sizes({cell: [count]}, {cell: seconds}, workers) == {cell: size}
+
+
+def waited(cohorts: Sequence[Cohort], workers: int, rng: np.random.Generator) -> float:
+    """Return how long workers are idle at the end, if cohorts take what they take give or take."""
+    loads = [0.0] * workers
+    for cohort in sorted(cohorts, key=lambda each: len(each.trials), reverse=True):
+        taken = len(cohort.trials) * rng.uniform(0.9, 1.1)
+        heapq.heapreplace(loads, loads[0] + taken)
+    return sum(max(loads) - load for load in loads) / sum(loads)
+
+
+def test_workers_end_together_though_cohorts_take_other_times_than_measured() -> None:
+    whole = [make_cohort(*(("timm", 30 * i + j) for j in range(30))) for i in range(11)]
+    parts = split_end(whole, lambda cohort: float(len(cohort.trials)), 2)
+    assert {trial for each in parts for trial in each.trials} == {
+        t for c in whole for t in c.trials
+    }
+    assert sum(len(each.trials) for each in parts) == 330
+    assert [len(each.trials) for each in parts if len(each.trials) > 5] == [30] * 9
+    idle = [
+        np.mean([waited(each, 2, np.random.default_rng(seed)) for seed in range(100)])
+        for each in (whole, parts)
+    ]
+    assert idle[1] < 0.01 < 0.05 < idle[0]
+
+
+def test_cohorts_stay_whole_where_halves_take_clearly_longer_or_nothing_is_gained() -> None:
+    whole = [make_cohort(*(("timm", 8 * i + j) for j in range(8))) for i in range(4)]
+    assert set(split_end(whole, lambda cohort: 5.0 + len(cohort.trials), 2)) == set(whole)
+    single = [make_cohort(("timm", seed)) for seed in range(3)]
+    assert set(split_end(single, lambda cohort: 1.0, 2)) == set(single)
 
 
 def test_a_cell_that_is_slower_stacked_stays_one_by_one() -> None:

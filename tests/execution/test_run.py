@@ -201,3 +201,29 @@ def test_a_cohort_that_was_halved_is_written_down_and_noted(
     assert all("out_of_memory" in each["changed"] for each in cohorts if each["size"] == 2)
     assert not any("changed" in each for each in cohorts if each["size"] == 4)
     assert [len(each["trials"]) for each in plan] == [4, 4, 2, 2]
+
+
+class Timed(Interrupting):
+    """Knows how long the cells take and notes what it is given, in order."""
+
+    workers = 2
+    keeps_limits = True
+
+    def measure(self, cohorts: Sequence[Cohort]) -> list[Throughput]:
+        return [Throughput({1: 9.0 if "16" in each.cell.architecture else 1.0}) for each in cohorts]
+
+    def run(self, jobs: Sequence[Job], attempts: int, begun: Mapping[Pair, str]) -> Iterator[Event]:
+        self.given = [(job.cohort.cell.architecture, len(job.cohort.trials)) for job in jobs]
+        yield from ()
+
+
+def test_cohorts_of_a_given_size_are_handed_out_longest_first(
+    write_config: WriteConfig, tmp_path: Path
+) -> None:
+    small, large = "plain_cnn(depth=1, widths=[4, 8])", "plain_cnn(depth=1, widths=[16])"
+    config = write_config((f'["{small}"]', f'["{small}", "{large}"]'), ("seeds: 2", "seeds: 3"))
+    grid = expand(load_config(config, ["execution.cohort_size=9"]))
+    executor = Timed()
+    with open_store(str(tmp_path / "out")) as store:
+        train_missing(grid, store, lambda: executor)
+    assert executor.given == [(large, 6)] * 2 + [(small, 6)] * 2
