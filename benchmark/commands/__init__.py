@@ -1,1 +1,1 @@
-"""What the commands do, a module for each family: cli.py only reads the command line."""
+"""What the commands do, a module for each family: benchmark.cli only reads the command line."""
