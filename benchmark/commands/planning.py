@@ -17,6 +17,12 @@ from benchmark.execution.progress import duration
 if TYPE_CHECKING:
     from benchmark.execution.price import CellPrice, Price
 
+_NOTES = {
+    "cohorts": "cohorts: training steps as an earlier run has measured them, without evaluation.",
+    "probe": "probe: one trial by itself; cohorts usually take about half, several workers on one"
+    " machine longer.",
+}
+
 
 def plan(
     config: Path,
@@ -28,6 +34,7 @@ def plan(
     measure: bool,
 ) -> None:
     """Print the plan of a config; cells without records are measured unless told otherwise."""
+    from benchmark.execution.cohort_plan import CohortPlan
     from benchmark.execution.price import price
     from benchmark.grid import missing
     from benchmark.results.store import read_store
@@ -54,6 +61,7 @@ def plan(
                 grid.config,
                 left,
                 store.records.values(),
+                CohortPlan.read(store, grid.config.execution.threads),
                 on_cell=lambda cell: spinner.update(f"measuring {cell}"),
             )
     if as_json:
@@ -87,12 +95,9 @@ def _show(paid: Price, console: Console) -> None:
         f" {paid.workers} workers, start-up not counted.",
         highlight=False,
     )
-    if any(cell.source == "probe" for cell in paid.cells):
-        console.print(
-            "Probed on one worker by itself: several at work on one machine may be slower.",
-            style="dim",
-            highlight=False,
-        )
+    sources = {cell.source for cell in paid.cells}
+    for source in [source for source in _NOTES if source in sources]:
+        console.print(_NOTES[source], style="dim", highlight=False)
 
 
 def _row(cell: CellPrice) -> tuple[str, ...]:

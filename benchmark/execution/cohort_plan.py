@@ -123,6 +123,17 @@ class CohortPlan:
         measured = self._seconds.get(content_id(cohort.cell.content))
         return _cost(measured, len(cohort.trials)) if measured else None
 
+    def per_trial(self, cell: Cell, size: int | None) -> tuple[float, float, float] | None:
+        """Return the seconds of a trial in cohorts of a size (None: the fastest), least and most.
+
+        None for a cell that was not measured.
+        """
+        measured = self._seconds.get(content_id(cell.content))
+        if not measured:
+            return None
+        least, most = min(measured.values()), max(measured.values())
+        return (_cost(measured, size) / size if size else least), least, most
+
     def _needed(self, cohort: Cohort) -> float:
         return self.seconds(cohort) or 0.0
 

@@ -15,6 +15,7 @@ from benchmark.trial import Cell, CellKey, Record, Trial
 
 if TYPE_CHECKING:
     from benchmark.config import GridConfig
+    from benchmark.execution.cohort_plan import CohortPlan
 
 PROBE_STEPS = 4
 LARGEST_PROBE_BATCH_ON_CPU = 32
@@ -27,7 +28,9 @@ class CellPrice:
     """What a trial of a cell costs: seconds (expected, and the range they may lie in), bytes.
 
     `source` says where that is from: "records" of earlier trials of the cell, the mean and twice
-    their standard deviation; or "probe", steps measured now, from the fastest to the slowest.
+    their standard deviation; "cohorts", steps that an earlier run has measured at the size that
+    is asked for, or the fastest, with those of the fastest and slowest size; or "probe", steps of
+    one trial by itself measured now, from the fastest to the slowest.
     """
 
     cell: CellKey
@@ -79,9 +82,13 @@ def price(
     config: GridConfig,
     missing: Sequence[Trial],
     records: Iterable[Record],
+    measured: CohortPlan | None = None,
     on_cell: Callable[[Cell], None] = lambda cell: None,
 ) -> Price:
-    """Price the missing trials from earlier records of their cells, else from measured steps."""
+    """Price the missing trials from earlier records of their cells, else from measured steps:
+
+    those of cohorts, where an earlier run has `measured` them, else steps that are made now.
+    """
     import torch
 
     from benchmark.training.device import choose_device
@@ -97,6 +104,7 @@ def price(
     if execution.executor == "inline":
         workers = 1
     earlier = _seconds_by_cell(records)
+    size = None if execution.cohort_size == "auto" else int(execution.cohort_size)
     trials: dict[CellKey, list[Trial]] = defaultdict(list)
     for trial in missing:
         trials[trial.cell.key].append(trial)
@@ -107,6 +115,8 @@ def price(
         seconds = earlier.get(key, [])
         if len(seconds) >= MINIMUM_RECORDS:
             cells.append(_from_records(key, len(members), seconds))
+        elif found := measured.per_trial(cell, size) if measured else None:
+            cells.append(CellPrice(key, len(members), *found, None, None, "cohorts"))
         else:
             cells.append(_from_probe(cell, len(members), device))
     return Price(tuple(cells), workers, str(device))

@@ -11,9 +11,12 @@ import torch
 
 from benchmark.config import load_config
 from benchmark.errors import UsageError
+from benchmark.execution.cohort_plan import CohortPlan
 from benchmark.execution.price import dataset_shape, price, try_cell
 from benchmark.grid import expand
+from benchmark.results.store import open_store
 from benchmark.training.probe import probe
+from benchmark.training.speed import Throughput
 from benchmark.trial import Record
 from tests.conftest import make_cell
 
@@ -33,6 +36,23 @@ def test_records_give_mean_and_twice_their_deviation(write_config: WriteConfig) 
     assert (cell.seconds, cell.low, cell.high) == (3.0, 1.0, 5.0)
     assert found.device_seconds == (15.0, 5.0, 25.0)
     assert found.wall_seconds == (3.75, 1.25, 6.25)
+
+
+@pytest.mark.parametrize(("size", "expected"), [("auto", 1.0), ("1", 8.0), ("6", 1.75)])
+def test_what_a_run_has_measured_of_cohorts_is_the_price_before_there_are_records(
+    write_config: WriteConfig, tmp_path: Path, size: str, expected: float
+) -> None:
+    overrides = ["execution.workers=2", f"execution.cohort_size={size}"]
+    grid = expand(load_config(write_config(), overrides))
+    with open_store(str(tmp_path / "out")) as store:
+        plan = CohortPlan.read(store, 1)
+        found = Throughput({1: 8.0, 4: 2.5, 8: 1.0})
+        plan.cohorts(grid.trials, grid.trials, None, 2, lambda cohorts: [found for _ in cohorts])
+        again = CohortPlan.read(store, 1)
+    paid = price(grid.config, grid.trials, [], again)
+    (cell,) = paid.cells
+    assert (cell.source, cell.seconds, cell.low, cell.high) == ("cohorts", expected, 1.0, 8.0)
+    assert paid.wall_seconds[0] == 4 * expected
 
 
 def test_measured_steps_scale_with_epochs_and_images(write_config: WriteConfig) -> None:
