@@ -58,7 +58,7 @@ def train(config: dict[str, Any]) -> dict[str, Any]:
         optimizer,
         sched="cosine",
         num_epochs=config["epochs"],
-        warmup_epochs=1,
+        warmup_epochs=config["warmup_epochs"],
         step_on_epochs=False,
         updates_per_epoch=len(batches),
     )
