@@ -19,7 +19,7 @@ DATA: dict[str, dict[str, Any]] = {
     },
     "fashion": {
         "models": ("test_resnet", "test_vit(depth=3, patch_size=7)", "plain_cnn"),
-        "seeds": 6,
+        "seeds": 4,
         "recipe": {"epochs": 2, "batch_size": 64, "learning_rate": 0.003, "image_size": 28},
     },
 }

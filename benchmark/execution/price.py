@@ -85,9 +85,9 @@ def price(
     measured: CohortPlan | None = None,
     on_cell: Callable[[Cell], None] = lambda cell: None,
 ) -> Price:
-    """Price the missing trials from earlier records of their cells, else from measured steps:
+    """Price the missing trials from earlier records of their cells, else from measured steps.
 
-    those of cohorts, where an earlier run has `measured` them, else steps that are made now.
+    Those are of cohorts where an earlier run has `measured` them, else of one trial, made now.
     """
     import torch
 
