@@ -6,7 +6,7 @@ Prints markdown; stores JSON with versions.
 
 `driver` is the CPU time of the driver's process, `memory` its resident size when the first trial
 starts and when the last record is written, `resume` the wall time from a config to the list of
-missing trials, once timm is imported.
+missing trials; what timm holds is known from the run before.
 """
 
 from __future__ import annotations
@@ -100,8 +100,6 @@ def train(folder: str, trials: int, cohort: int) -> None:
 
 def resume(folder: str, trials: int, cohort: int) -> None:
     """Find out what is missing from a store that has everything, and print how long it took."""
-    import timm  # noqa: F401
-
     from benchmark.grid import missing
     from benchmark.results.store import open_store
     from perf.nothing import grid_of
