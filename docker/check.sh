@@ -52,6 +52,7 @@ else die "Docker Compose is not installed"; fi
 work=$(mktemp -d)
 project=initbench-check-$$
 image=initbench:$variant
+base=$project:bookworm
 built=''
 started=''
 cluster=("${compose[@]}" --project-name "$project" -f docker/compose.yaml -f "$work/check.yaml")
@@ -75,7 +76,8 @@ finish() {
     docker ps --all --quiet --filter "label=check=$project" | xargs --no-run-if-empty docker rm --force > /dev/null
     "${cluster[@]}" down --volumes --timeout 5 > "$work/down.log" 2>&1 ||
         { cat "$work/down.log" >&2; echo "check.sh: could not remove the project $project" >&2; }
-    if [ -n "$built" ] && [ -z "$keep" ]; then docker rmi "$image" > /dev/null || true; fi
+    if [ -n "$built" ] && [ -z "$keep" ]; then docker rmi "$image" > /dev/null 2>&1 || true; fi
+    [ -z "$debootstrap" ] || docker rmi "$base" > /dev/null 2>&1 || true
     rm -rf "$work"
     [ $status = 0 ] && echo "all is well" || echo "FAILED (exit code $status)" >&2
     exit $status
@@ -101,7 +103,7 @@ refused() {
         cat "$work/refused.log" >&2
         die "$what failed, but not by a refusal (see above)"
     fi
-    echo "refused: $what"
+    echo "refused: $what: $(grep -iE "$expected" "$work/refused.log" | tail -n 1 | cut -c 1-140)"
 }
 
 # Containers write here as user 1000, whom root must let in.
@@ -136,9 +138,9 @@ if [ -n "$build" ]; then
     if [ -n "$debootstrap" ]; then
         attend debootstrap --variant=minbase bookworm "$work/root" > "$work/debootstrap.log" ||
             { tail -5 "$work/debootstrap.log" >&2; die "debootstrap failed"; }
-        tar -C "$work/root" -c . | docker import - initbench-base:bookworm > /dev/null
+        tar -C "$work/root" -c . | docker import - "$base" > /dev/null
         rm -rf "$work/root"
-        set -- --build-arg BASE=initbench-base:bookworm "$@"
+        set -- --build-arg BASE=$base "$@"
     fi
     built=yes
     attend env DOCKER_BUILDKIT=1 docker build --build-arg "VARIANT=$variant" \
