@@ -143,6 +143,13 @@ def test_no_service_of_compose_ends_before_the_grid() -> None:
         assert "--block" in str(services[name]["command"])
 
 
+def test_the_grid_of_compose_waits_for_workers_and_they_for_the_head() -> None:
+    services = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]
+    for name, awaited in (("grid", "worker"), ("worker", "head")):
+        assert services[name]["depends_on"] == {awaited: {"condition": "service_healthy"}}
+        assert services[awaited]["healthcheck"]["test"][0] == "CMD"
+
+
 @pytest.mark.parametrize("path", sorted(DOCKER.iterdir()), ids=lambda path: path.name)
 def test_no_file_switches_authentication_off_or_holds_a_token(path: Path) -> None:
     if path.is_dir():
