@@ -163,7 +163,7 @@ while kill -0 "$started" 2> /dev/null; do
     grep -o '"node": *"[^"]*"' "$work/cluster/quickstart/status.json" >> "$work/nodes" 2> /dev/null || true
     sleep 1 & wait $! || true
 done
-wait "$started" || { cat "$work/up.log" >&2; die "docker compose up ended with exit code $?"; }
+wait "$started" || { status=$?; cat "$work/up.log" >&2; die "docker compose up ended with exit code $status"; }
 started=''
 grep grid- "$work/up.log" | tail -n 25
 sort -u "$work/nodes" | sed 's/.*: *//' | paste -sd ' ' | sed 's/^/trained on: /'
@@ -178,19 +178,19 @@ say "5. clients without the token, and with another one"
 attend "${cluster[@]}" up --no-build --detach --wait head > "$work/up.log" 2>&1 || { cat "$work/up.log" >&2; die "the head did not start again"; }
 token=(--volume "${project}_token:/run/ray:ro" --env RAY_AUTH_TOKEN_PATH=/run/ray/auth_token --user "$user")
 wrong=(--env "RAY_AUTH_TOKEN=$(printf '0%.0s' {1..64})" --user "$user")
-list=(-- ray job list --address http://head:8265)
-status=(-- ray status --address head:6379)
-for client in list status; do
+jobs=(-- ray job list --address http://head:8265)
+nodes=(-- ray status --address head:6379)
+for client in jobs nodes; do
     declare -n command=$client
     once "${project}_cluster" "${token[@]}" "${command[@]}" > "$work/let-in.log" 2>&1 ||
         { cat "$work/let-in.log" >&2; die "a client with the token was refused: ${command[*]}"; }
 done
 echo "let in: clients with the token"
-refused "a job client without a token" "token|401|unauth" "${list[@]}"
-refused "a job client with a wrong token" "401|unauth|invalid" "${wrong[@]}" "${list[@]}"
-refused "a node's client without a token" "token|unauth" "${status[@]}"
-refused "a node's client with a wrong token" "unauth|invalid" "${wrong[@]}" "${status[@]}"
-refused "a client that switches authentication off" "unauth|token" --env RAY_AUTH_MODE=disabled "${status[@]}"
+refused "a job client without a token" "token|401|unauth" "${jobs[@]}"
+refused "a job client with a wrong token" "401|unauth|invalid" "${wrong[@]}" "${jobs[@]}"
+refused "a node's client without a token" "token|unauth" "${nodes[@]}"
+refused "a node's client with a wrong token" "unauth|invalid" "${wrong[@]}" "${nodes[@]}"
+refused "a client that switches authentication off" "unauth|token" --env RAY_AUTH_MODE=disabled "${nodes[@]}"
 answer=$(curl --silent --output /dev/null --write-out '%{http_code}' "http://127.0.0.1:$port/api/jobs/")
 [ "$answer" = 401 ] || die "the published port answered $answer, not 401, without a token"
 echo "refused: the published port answers 401"
