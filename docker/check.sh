@@ -16,7 +16,7 @@ Builds the image and runs it, by Docker and Compose:
   --debootstrap   make Debian's base image with debootstrap (as root) instead of pulling it
   --no-build      check the image initbench:NAME that is there
   --keep          keep the image that was built
-  --full          all of configs/quickstart.yaml in steps 3 and 4, not three treatments of one network
+  --full          all of configs/quickstart.yaml in steps 3 and 4, not six short trials
   ARGUMENT...     go to `docker build`, e.g. --network host --secret id=pip,src=pip.conf
 
 Docker's own variables (DOCKER_HOST) and TMPDIR hold. Containers, networks, volumes and files are
@@ -113,7 +113,8 @@ mkdir "$work/results" "$work/cluster"
 port=$(python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
 export VARIANT=$variant RUN_AS=$user RESULTS=$work/cluster PORT=$port WORKERS=2 CONFIG=quickstart
 settings=()
-[ -z "$small" ] || settings=("--set=grid.architectures=[plain_cnn]" "--set=grid.initializers=[timm]" --set=execution.cohort_size=1)
+[ -z "$small" ] || settings=("--set=grid.architectures=[plain_cnn]" "--set=grid.initializers=[timm]"
+    --set=grid.seeds=2 --set=recipe.epochs=2 --set=execution.cohort_size=1)
 {
     echo "services: {grid: {command: ["
     printf '"%s", ' initbench submit configs/quickstart.yaml --address=http://head:8265 \
