@@ -157,7 +157,8 @@ once none --user "$user" --volume "$work/results:/results" -- bash -euc '
     initbench board --check /results/quickstart' check "${settings[@]}"
 
 say "4. docker compose up: a head, two workers, a driver"
-"${cluster[@]}" up --no-build --exit-code-from grid > "$work/up.log" 2>&1 &
+# Compose 5.6.1 may hang once a container has failed.
+timeout 1800 "${cluster[@]}" up --no-build --exit-code-from grid > "$work/up.log" 2>&1 &
 started=$!
 # The driver writes what runs on which node every other second.
 while kill -0 "$started" 2> /dev/null; do
