@@ -79,6 +79,11 @@ class Execution(Section):
         gt=0,
         description="Minutes that a trial may take; null: ten times what was measured, and five.",
     )
+    checkpoint_minutes: float | None = Field(
+        default=10.0,
+        gt=0,
+        description="Minutes after which a cohort in training saves its state; null: never.",
+    )
     devices: Listed[str] = Field(
         default=(),
         description="Kinds of device to train on, names or patterns; none: all there are.",
