@@ -25,7 +25,10 @@ EPOCHS, STEPS, KILLED = 4, 2, 3
 """Steps of an epoch, and the epoch in which training is killed."""
 
 MIXED = [("timm", 0), ("kaiming_normal+pa", 1), ("orthogonal", 2)]
-TRANSFORMER = "test_vit(depth=1, drop_path_rate=0.5, drop_rate=0.3, patch_size=4)"
+TRANSFORMER = (
+    "test_vit(depth=1, drop_path_rate=0.5, drop_rate=0.3, patch_size=4, embed_dim=16, num_heads=2)"
+)
+RESNET = "test_resnet(layers=[1, 1, 1, 1], channels=[4, 4, 4, 4])"
 
 
 class Killed(BaseException):
@@ -133,26 +136,25 @@ def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     "recipe",
     [
         {"optimizer": "adamw", "architecture": TRANSFORMER, "augmentation": ["shift_crop"]},
-        {"optimizer": "sgd", "clip_gradient": 0.5, "architecture": "test_resnet"},
-        {"optimizer": "lookahead_adam", "label_smoothing": 0.1},
+        {"optimizer": "sgd", "clip_gradient": 0.5, "architecture": RESNET},
     ],
-    ids=["adamw and dropout", "sgd and batch norm", "lookahead"],
+    ids=["adamw and dropout", "sgd and batch norm"],
 )
 @pytest.mark.usefixtures("how")
 def test_a_killed_cohort_goes_on_to_the_same_bytes_and_trains_only_what_is_left(
     recipe: dict[str, object], steps: Steps, data: CellData
 ) -> None:
-    cohort = cohort_of(**recipe)
+    cohort = cohort_of(*MIXED[:2], **recipe)
     undisturbed = untimed(train(cohort, data, Memory()))
     assert untimed(steps.killed_and_resumed(cohort, data)) == undisturbed
-    assert steps.taken == dict.fromkeys((0, 1, 2), (EPOCHS - KILLED + 1) * STEPS)
+    assert steps.taken == dict.fromkeys((0, 1), (EPOCHS - KILLED + 1) * STEPS)
 
 
 def test_a_diverged_trial_stays_what_it_was(how: str, steps: Steps, data: CellData) -> None:
     steps.diverge = {1}
     cohort = cohort_of()
     undisturbed = train(cohort, data, Memory())
-    assert [each.status for each in undisturbed] == ["ok", "diverged", "ok"]
+    assert [each.test_loss is None for each in undisturbed] == [False, True, False]
     resumed = steps.killed_and_resumed(cohort, data)
     assert len(resumed[1].curves["train_loss"]) == 2
     assert untimed(resumed) == untimed(undisturbed)
@@ -240,7 +242,7 @@ def test_an_optimizer_that_keeps_more_than_its_state_is_found_and_trained_withou
     monkeypatch.setattr(resumable, "make_optimizer", make)
     memory = Memory()
     cohort = cohort_of(optimizer="sgd", learning_rate=0.0123)
-    assert [record.status for record in train(cohort, data, memory)] == ["ok"] * 3
+    assert all(record.test_loss for record in train(cohort, data, memory))
     assert memory.saved == 0
     assert memory.notes[0] == "the optimizer sgd keeps more than its state says"
 
@@ -255,7 +257,7 @@ def test_half_a_diverged_stack_is_taken_out_and_the_rest_follows_its_twins(
     steps.taken.clear()
     records = train(cohort, data, Memory())
     assert steps.taken == {0: 2 * STEPS, 1: 4 * STEPS, 2: 2 * STEPS, 3: 4 * STEPS}
-    assert [record.status for record in records] == ["diverged", "ok", "diverged", "ok"]
+    assert [record.test_loss is None for record in records] == [True, False, True, False]
     for place in (1, 3):
         for name in ("train_loss", "validation_loss"):
             found, expected = (each[place].curves[name] for each in (records, calm))
