@@ -75,9 +75,10 @@ class Execution(Section):
         default="auto", description="auto: a GPU where there is one."
     )
     time_limit_minutes: float | None = Field(
-        default=None,
-        gt=0,
-        description="Minutes that a trial may take; null: ten times what was measured, and five.",
+        default=None, gt=0, description="Most for a trial; null: ten times the measured, and five."
+    )
+    checkpoint_minutes: float | None = Field(
+        default=10.0, gt=0, description="Minutes after which a cohort saves its state; null: never."
     )
     devices: Listed[str] = Field(
         default=(),

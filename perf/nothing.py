@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.config import load_config
+from benchmark.execution.checkpoints import CheckpointFolder
 from benchmark.execution.jobs import Outcome, Settings
 from benchmark.execution.ray_pool import WorkerActor
 from benchmark.grid import Cohort, Grid, expand
@@ -75,7 +76,7 @@ class NullWorker:
     def measure(self, cohort: Cohort) -> Throughput:
         raise NotImplementedError("the size of a cohort is given")
 
-    def train(self, cohort: Cohort) -> Outcome:
+    def train(self, cohort: Cohort, folder: CheckpointFolder | None) -> Outcome:
         return Outcome(tuple(record_of(trial) for trial in cohort.trials))
 
 

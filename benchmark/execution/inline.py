@@ -52,7 +52,7 @@ class InlineExecutor:
         while queue:
             job = queue.popleft()
             yield Started(job, platform.node(), self._worker.device)
-            outcome = self._worker.train(job.cohort)
+            outcome = self._worker.train(job.cohort, job.checkpoints)
             if outcome.failure == "unfit_node":
                 # There is no other node.
                 outcome = replace(outcome, failure="error")

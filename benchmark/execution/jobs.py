@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from benchmark.trial import Cell, Record, Status
 
 if TYPE_CHECKING:
+    from benchmark.execution.checkpoints import CheckpointFolder
     from benchmark.execution.pairs import Pair
     from benchmark.grid import Cohort
     from benchmark.plugins import Plugin
@@ -37,11 +38,15 @@ class Settings:
 
 @dataclass(frozen=True)
 class Job:
-    """A cohort to train, how often that was tried, and the seconds it may take (None: any)."""
+    """A cohort to train, how often that was tried, and the seconds it may take (None: any).
+
+    `checkpoints` is where its state is kept meanwhile, if anywhere.
+    """
 
     cohort: Cohort
     attempts: int = 0
     limit: float | None = None
+    checkpoints: CheckpointFolder | None = None
 
     @property
     def name(self) -> str:
@@ -53,13 +58,15 @@ class Job:
 class Outcome:
     """What came of a job: the records of its trials, or the failure of the whole cohort.
 
-    `log` is what its worker printed meanwhile, if anything went wrong.
+    `log` is what its worker printed meanwhile, if anything went wrong, `notices` what people
+    should know however it went.
     """
 
     records: tuple[Record, ...] = ()
     failure: Failure | None = None
     message: str = ""
     log: str = ""
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,8 @@ class Started:
 class Finished:
     """A job has ended: its final records, and the jobs that take its place in the queue.
 
-    `note` is a line for people where it failed, `log` what its worker printed and raised.
+    `note` is a line for people where it failed, `log` what its worker printed and raised,
+    `notices` are lines for people however it went.
     """
 
     job: Job
@@ -83,6 +91,7 @@ class Finished:
     again: tuple[Job, ...] = field(default=())
     note: str = ""
     log: str = ""
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -140,7 +149,7 @@ def settle(job: Job, outcome: Outcome, attempts: int) -> Finished:
     data: again, elsewhere. An error of the whole cohort is not retried.
     """
     if outcome.failure is None:
-        return Finished(job, outcome.records, log=outcome.log)
+        return Finished(job, outcome.records, log=outcome.log, notices=outcome.notices)
     cohort, tried = job.cohort, job.attempts + 1
     again: list[Job] = []
     if outcome.failure == "unfit_node":
@@ -160,7 +169,7 @@ def settle(job: Job, outcome: Outcome, attempts: int) -> Finished:
     )
     log = "\n".join(part for part in (outcome.log.strip("\n"), outcome.message) if part)
     records = () if again else failed_records(job, outcome.failure, outcome.message)
-    return Finished(job, records, tuple(again), note, log)
+    return Finished(job, records, tuple(again), note, log, outcome.notices)
 
 
 def failed_records(job: Job, failure: Failure, message: str) -> tuple[Record, ...]:

@@ -54,7 +54,7 @@ class WorkerActor:
     def train(self, job: Job) -> Outcome:
         """Train a cohort; what was printed meanwhile comes back unless all went well."""
         self._output.begin(job.name)
-        outcome = self._worker.train(job.cohort)
+        outcome = self._worker.train(job.cohort, job.checkpoints)
         if all(record.status == "ok" for record in outcome.records) and not outcome.failure:
             return outcome
         return replace(outcome, log=self._output.end(job.name))

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from benchmark import grid as grids
 from benchmark.errors import UsageError
+from benchmark.execution.checkpoints import DriverCheckpoints
 from benchmark.execution.cohort_plan import CohortPlan
-from benchmark.execution.jobs import Event, Executor, Finished, Job, Settings
+from benchmark.execution.jobs import Event, Executor, Finished, Job, Notice, Settings
 from benchmark.execution.limits import limits
 from benchmark.execution.pairs import begun
 from benchmark.results.logs import Logs
@@ -65,6 +66,8 @@ def train_missing(
             _train(grid, missing, store, executor, on_event)
         finally:
             executor.close()
+    else:
+        DriverCheckpoints(store, None, ())
     return summarise(grid, store)
 
 
@@ -92,11 +95,16 @@ def _train(
     wanted = {trial.id for trial in missing}
     planned = {cohort.id for cohort in cohorts}
     allowed = limits(cohorts, execution.time_limit_minutes, plan, store, executor)
-    jobs = [Job(cohort, limit=limit) for cohort, limit in zip(cohorts, allowed, strict=True)]
+    checkpoints = DriverCheckpoints(store, execution.checkpoint_minutes, cohorts)
+    jobs = [
+        Job(cohort, limit=limit, checkpoints=checkpoints.folder)
+        for cohort, limit in zip(cohorts, allowed, strict=True)
+    ]
     if any(plan.seconds(job.cohort) is None for job in jobs):
         # Cohorts of a given size were not measured, but their limits grow with what they take.
         jobs.sort(key=lambda job: job.limit or 0.0, reverse=True)
     logs = Logs(store.folder)
+    notices: set[str] = set()
     for event in executor.run(jobs, execution.attempts, begun(store.records.values())):
         if isinstance(event, Finished):
             _keep_log(logs, event)
@@ -107,7 +115,12 @@ def _train(
             again = [job.cohort for job in event.again if job.cohort.id not in planned]
             planned |= {cohort.id for cohort in again}
             plan.write(again, event.note)
+            checkpoints.settle(event)
+            for text in set(event.notices) - notices:
+                on_event(Notice(text))
+            notices |= set(event.notices)
         on_event(event)
+    checkpoints.delete_others()
 
 
 def _keep_log(logs: Logs, event: Finished) -> None:

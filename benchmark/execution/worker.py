@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +17,10 @@ import torch
 
 from benchmark import plugins
 from benchmark.errors import UsageError
+from benchmark.execution.checkpoints import CheckpointFolder, CohortCheckpoints
 from benchmark.execution.jobs import Failure, Outcome, Settings
 from benchmark.execution.provenance import provenance
+from benchmark.training.checkpoint import Checkpoints, NoCheckpoints
 from benchmark.training.cohort import CohortMemoryError, train_cohort
 from benchmark.training.data import CellData, prepare
 from benchmark.training.device import choose_device, is_out_of_memory
@@ -50,8 +53,18 @@ class Worker:
         self._load = lru_cache(maxsize=2)(self._load_dataset)
         self._prepare = lru_cache(maxsize=KEPT_DATA)(self._prepare_data)
 
-    def train(self, cohort: Cohort) -> Outcome:
-        """Train a cohort and return its records, or why there are none."""
+    def train(self, cohort: Cohort, folder: CheckpointFolder | None = None) -> Outcome:
+        """Train a cohort and return its records, or why there are none.
+
+        Begins where a checkpoint in `folder` ends, if there is one, and keeps others there.
+        """
+        if folder is None:
+            return self._train(cohort, NoCheckpoints())
+        checkpoints = CohortCheckpoints(folder, cohort, self._provenance)
+        outcome = self._train(cohort, checkpoints)
+        return replace(outcome, notices=tuple(checkpoints.notes))
+
+    def _train(self, cohort: Cohort, checkpoints: Checkpoints) -> Outcome:
         try:
             self._load(cohort.cell.dataset)
         except Exception as error:
@@ -60,7 +73,7 @@ class Worker:
             return Outcome(failure=failure, message=traceback.format_exc().rstrip())
         try:
             data = self._data_of(cohort)
-            records = train_cohort(cohort, data, self._device, self._provenance)
+            records = train_cohort(cohort, data, self._device, self._provenance, checkpoints)
         # A plugin that calls sys.exit has failed like any other.
         except (Exception, SystemExit) as error:
             if isinstance(error, CohortMemoryError) or is_out_of_memory(error):

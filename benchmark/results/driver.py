@@ -72,6 +72,14 @@ def running_driver(location: Location) -> str | None:
         return None if _try_lock(file) else file.read().strip() or "another process"
 
 
+def last_driver(location: Location) -> str | None:
+    """Return which driver has the folder, or had it last and was killed."""
+    if not location.is_local:
+        lease = _read_lease(location)
+        return lease["driver"] if lease else None
+    return (location.read(LOCK) or b"").decode("utf-8", "replace").strip() or None
+
+
 def _me() -> str:
     return f"process {os.getpid()} on {socket.gethostname()}"
 

@@ -80,15 +80,18 @@ class Location:
     def _too_large(self, name: str, most: int) -> StoreError:
         return StoreError(f"{self.folder}/{name} is larger than {most:,} bytes, and is not read")
 
-    def write(self, name: str, content: bytes) -> None:
-        """Write a whole file so that readers see all of it or what was there before."""
+    def write(self, name: str, content: bytes, unfinished: str = "new") -> None:
+        """Write a whole file so that readers see all of it or what was there before.
+
+        `unfinished` ends the name that it has meanwhile: one's own where several may write it.
+        """
         path = self.at(name)
         if not self.is_local:
             self._persistently(partial(self.filesystem.pipe_file, path, content))
             return
-        with self.filesystem.open(f"{path}.new", "wb") as file:
+        with self.filesystem.open(f"{path}.{unfinished}", "wb") as file:
             file.write(content)
-        self.filesystem.mv(f"{path}.new", path)
+        self.filesystem.mv(f"{path}.{unfinished}", path)
 
     def names(self, subfolder: str) -> list[str]:
         """Return the sorted names of the files in a folder below this one, as they are now."""

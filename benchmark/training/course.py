@@ -74,11 +74,32 @@ class Course:
     def __init__(self, candidate: Candidate, classes: int) -> None:
         self.trial = candidate.trial
         self.active = True
-        self._report = candidate.report
-        self._measures = candidate.measures
+        self._strength = _strength(candidate.report, candidate.measures)
+        self._seconds = {
+            "initialization": candidate.report.initialization_seconds,
+            "rewiring": candidate.report.rewiring_seconds,
+        }
         self._curves: dict[str, list[float]] = defaultdict(list)
         self._message = ""
         self._untrained_loss = math.log(classes)
+
+    def state(self) -> dict[str, Any]:
+        """Return what the record will be made of, as plain values."""
+        return {
+            "active": self.active,
+            "strength": self._strength,
+            "seconds": self._seconds,
+            "curves": dict(self._curves),
+            "message": self._message,
+        }
+
+    def restore(self, values: dict[str, Any]) -> None:
+        """Go on from such a state."""
+        self.active = values["active"]
+        self._strength = values["strength"]
+        self._seconds = values["seconds"]
+        self._curves = defaultdict(list, values["curves"])
+        self._message = values["message"]
 
     def finish_epoch(
         self,
@@ -109,7 +130,7 @@ class Course:
     def record(
         self,
         data: CellData,
-        test: tuple[float, float],
+        test: tuple[float, float] | None,
         test_seconds: float,
         provenance: dict[str, Any],
     ) -> Record:
@@ -119,7 +140,7 @@ class Course:
         untrained guess, the logarithm of the number of classes: both the mean training loss of
         the last epoch and the validation loss after it.
         """
-        test_loss, accuracy = test if self.active else (None, None)
+        test_loss, accuracy = test if test and self.active else (None, None)
         last = min(self._curves["train_loss"][-1], self._curves["validation_loss"][-1])
         status: Status = "ok"
         if not self.active or last > self._untrained_loss:
@@ -139,10 +160,9 @@ class Course:
             area_under_validation_curve=sum(validation) / len(validation),
             test_loss=test_loss,
             curves=dict(self._curves),
-            strength=_strength(self._report, self._measures),
+            strength=self._strength,
             seconds={
-                "initialization": self._report.initialization_seconds,
-                "rewiring": self._report.rewiring_seconds,
+                **self._seconds,
                 "training": sum(self._curves["seconds"]) + test_seconds,
             },
             message=self._message,

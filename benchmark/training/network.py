@@ -7,7 +7,7 @@ mean losses, of which each depends on its own weights alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -31,6 +31,7 @@ class Network:
     ) -> None:
         recipe = candidates[0].trial.cell.recipe
         self.courses = [Course(each, data.classes) for each in candidates]
+        self._replicas = list(self.courses)
         self._model = candidates[0].model
         self._optimizer = make_optimizer(self._model, recipe)
         updates = max(len(data.train) // recipe.batch_size, 1)
@@ -48,7 +49,7 @@ class Network:
 
     def step(self, images: torch.Tensor, labels: torch.Tensor) -> None:
         """Train on a batch; dropout draws from each trial's own stream, whoever is beside it."""
-        seeds = [derive(each.trial.seed, "dropout", self._update) for each in self.courses]
+        seeds = [derive(each.trial.seed, "dropout", self._update) for each in self._replicas]
         if not self._model.training:
             self._model.train()
         with autocast(self.recipe, self._device):
@@ -66,7 +67,7 @@ class Network:
     def evaluate(self, images: torch.Tensor, labels: torch.Tensor) -> None:
         """Add a batch to what `finish_epoch` or `records` will read."""
         self._model.eval()
-        size = max(EVALUATION_BATCH // len(self.courses), 1)
+        size = max(EVALUATION_BATCH // len(self._replicas), 1)
         for part, truth in zip(images.split(size), labels.split(size), strict=True):
             with torch.no_grad(), autocast(self.recipe, self._device):
                 logits = self._logits(part, None)
@@ -76,7 +77,7 @@ class Network:
         """Enter the epoch into the curves; `seconds` is each active trial's share of it."""
         rate = self._optimizer.param_groups[0]["lr"]
         for course, training, validation in zip(
-            self.courses, self._training.take(), self._evaluation.take(), strict=True
+            self._replicas, self._training.take(), self._evaluation.take(), strict=True
         ):
             if course.active:
                 course.finish_epoch(training, validation, rate, seconds)
@@ -85,12 +86,42 @@ class Network:
         self, data: CellData, seconds: float, provenance: Sequence[dict[str, Any]]
     ) -> list[Record]:
         """Close the trials, whose test images have been evaluated in `seconds` each."""
+        tests = dict(zip(self._replicas, self._evaluation.take(), strict=True))
         return [
-            course.record(data, test, seconds, origin)
-            for course, test, origin in zip(
-                self.courses, self._evaluation.take(), provenance, strict=True
-            )
+            course.record(data, tests.get(course), seconds, origin)
+            for course, origin in zip(self.courses, provenance, strict=True)
         ]
+
+    def state(self) -> dict[str, Any]:
+        """Return all that later epochs depend on, and the curves so far.
+
+        Schedule and random numbers have no state: they follow from the update and from the trials'
+        seeds.
+        """
+        return {
+            "update": self._update,
+            "numbers": self._numbers,
+            "optimizer": self._optimizer.state_dict(),
+            "courses": [course.state() for course in self.courses],
+        }
+
+    def restore(self, values: dict[str, Any]) -> None:
+        """Go on from such a state; raises ValueError for that of another network."""
+        saved, own = values["numbers"], self._numbers
+        if _shapes(saved) != _shapes(own):
+            raise ValueError("its weights have other names or shapes")
+        with torch.no_grad():
+            for name, number in own.items():
+                number.copy_(saved[name])
+        self._optimizer.load_state_dict(values["optimizer"])
+        self._update = values["update"]
+        for course, state in zip(self.courses, values["courses"], strict=True):
+            course.restore(state)
+
+    @property
+    def _numbers(self) -> dict[str, torch.Tensor]:
+        """Parameters and buffers, also those that a `state_dict` leaves out."""
+        return {**dict(self._model.named_parameters()), **dict(self._model.named_buffers())}
 
     def _logits(self, images: torch.Tensor, seeds: Sequence[int] | None) -> torch.Tensor:
         """Return [replicas, images, classes]; `seeds` are those of the dropout in training."""
@@ -106,7 +137,9 @@ class Stack(Network):
     """The networks of several trials as one, with a leading replica axis on every weight.
 
     A replica whose numbers are not finite goes on in its place: nothing mixes replicas, and what
-    the others compute must not change with it. The candidates' models are used up.
+    the others compute does not change with it. Only at the end of an epoch that leaves no more
+    than half of them are the others taken out: the last bits of what is left are then those of a
+    smaller stack, at the same epoch in every run. The candidates' models are used up.
     Raises whatever torch raises for models that differ in more than the values of their weights.
     """
 
@@ -116,9 +149,46 @@ class Stack(Network):
         super().__init__(candidates, data, device)
         models = [each.model for each in candidates]
         self._weights, self._buffers = stack_module_state(models)
-        use_stacked(self._optimizer, self._model, self._weights)
+        use_stacked(self._optimizer, dict(self._model.named_parameters()), self._weights)
         for model in models:
             model.to("meta")
+
+    def finish_epoch(self, seconds: float) -> None:
+        super().finish_epoch(seconds)
+        if 0 < 2 * len(self.active) <= len(self._replicas):
+            self._keep(self.active)
+
+    def state(self) -> dict[str, Any]:
+        places = [self.courses.index(course) for course in self._replicas]
+        return {**super().state(), "replicas": places}
+
+    def restore(self, values: dict[str, Any]) -> None:
+        self._keep([self.courses[place] for place in values["replicas"]])
+        super().restore(values)
+
+    @property
+    def _numbers(self) -> dict[str, torch.Tensor]:
+        return {**self._weights, **self._buffers}
+
+    def _keep(self, courses: Sequence[Course]) -> None:
+        """Go on with the replicas of these courses alone, if the optimizer's state can be cut."""
+        if courses == self._replicas:
+            return
+        places = [self._replicas.index(course) for course in courses]
+        state = _cut(self._optimizer, places)
+        if state is None:
+            return
+        weights = {
+            name: each.detach()[places].requires_grad_(each.requires_grad)
+            for name, each in self._weights.items()
+        }
+        use_stacked(self._optimizer, self._weights, weights)
+        self._optimizer.load_state_dict(state)
+        self._weights = weights
+        self._buffers = {name: each[places] for name, each in self._buffers.items()}
+        self._replicas = list(courses)
+        device = self._device
+        self._training, self._evaluation = (Tally(len(courses), device) for _ in range(2))
 
     def _logits(self, images: torch.Tensor, seeds: Sequence[int] | None) -> torch.Tensor:
         return stacked_logits(self._model, self._weights, self._buffers, images, seeds or ())
@@ -174,13 +244,38 @@ def clip_each(gradients: Sequence[torch.Tensor], largest: float) -> None:
 
 def use_stacked(
     optimizer: torch.optim.Optimizer,
-    model: torch.nn.Module,
-    weights: dict[str, torch.Tensor],
+    before: Mapping[str, torch.Tensor],
+    after: Mapping[str, torch.Tensor],
 ) -> None:
-    """Let an optimizer that was made for one model's parameters update stacked ones instead.
+    """Let an optimizer that was made for the parameters `before` update those `after` instead.
 
-    Which of them decay, and at which rate they learn, stays as it is for the one model.
+    Which of them decay, and at which rate they learn, stays as it is.
     """
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    names = {id(parameter): name for name, parameter in before.items()}
     for group in optimizer.param_groups:
-        group["params"] = [weights[names[id(parameter)]] for parameter in group["params"]]
+        group["params"] = [after[names[id(parameter)]] for parameter in group["params"]]
+
+
+def _cut(optimizer: torch.optim.Optimizer, places: Sequence[int]) -> dict[str, Any] | None:
+    """Return the optimizer's state with that of these replicas alone.
+
+    None if there is anything in it of which it does not show whose it is.
+    """
+    state = optimizer.state_dict()
+    parameters = [each for group in optimizer.param_groups for each in group["params"]]
+    cut: dict[int, dict[str, Any]] = {}
+    for index, values in state["state"].items():
+        cut[index] = {}
+        for name, value in values.items():
+            if torch.is_tensor(value) and value.shape == parameters[index].shape:
+                value = value[places]
+            elif not isinstance(value, (int, float, type(None))) and not (
+                torch.is_tensor(value) and value.numel() == 1
+            ):
+                return None
+            cut[index][name] = value
+    return {**state, "state": cut}
+
+
+def _shapes(numbers: Mapping[str, torch.Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
+    return {name: (each.shape, each.dtype) for name, each in numbers.items()}

@@ -51,13 +51,13 @@ def _form(model: torch.nn.Module) -> tuple[str, list[tuple[str, torch.Size, bool
 @lru_cache
 def _why_not_optimizer(name: str, recipe: Recipe, device: str) -> str:
     """Step a stacked pair of layers and its two solo twins with the same gradients."""
-    twins = [_some_layers(seed).to(device) for seed in (0, 1)]
+    twins = [some_layers(seed).to(device) for seed in (0, 1)]
     try:
         pair, _ = torch.func.stack_module_state(copy.deepcopy(twins))
         solo = [make_optimizer(twin, recipe) for twin in twins]
         template = copy.deepcopy(twins[0])
         together = make_optimizer(template, recipe)
-        use_stacked(together, template, pair)
+        use_stacked(together, dict(template.named_parameters()), pair)
         for update in range(TRIED_UPDATES):
             for parameter, weight in pair.items():
                 generator = torch_generator(0, "gradient", parameter, update)
@@ -82,7 +82,8 @@ def _why_not_optimizer(name: str, recipe: Recipe, device: str) -> str:
     return ""
 
 
-def _some_layers(seed: int) -> torch.nn.Module:
+def some_layers(seed: int) -> torch.nn.Module:
+    """Return a convolution and a linear layer, for trying optimizers out."""
     generator = torch_generator(seed, "layers")
     layers = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Linear(8, 5))
     for parameter in layers.parameters():

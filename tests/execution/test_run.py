@@ -74,7 +74,7 @@ def test_nothing_is_trained_if_any_cell_cannot_be(
     grid = expand(
         load_config(write_config(('["plain_cnn', '["test_vit(patch_size=16)", "plain_cnn')))
     )
-    monkeypatch.setattr(Worker, "train", lambda self, cohort: pytest.fail("trained"))
+    monkeypatch.setattr(Worker, "train", lambda self, *given: pytest.fail("trained"))
     with open_store(str(tmp_path / "out")) as store:
         with pytest.raises(UsageError, match="test_vit"):
             train_missing(grid, store, inline)
@@ -89,10 +89,10 @@ def test_an_out_of_memory_cell_is_recorded_and_the_rest_goes_on(
     )
     original, sizes = Worker.train, []
 
-    def train(self: Worker, cohort: object) -> Outcome:
+    def train(self: Worker, cohort: object, *folder: object) -> Outcome:
         sizes.append(len(cohort.trials))
         full = any(trial.treatment.initializer == "kaiming_normal" for trial in cohort.trials)
-        return Outcome(failure="out_of_memory") if full else original(self, cohort)
+        return Outcome(failure="out_of_memory") if full else original(self, cohort, *folder)
 
     monkeypatch.setattr(Worker, "train", train)
     with open_store(str(tmp_path / "out")) as store:
@@ -188,9 +188,9 @@ def test_a_cohort_that_was_halved_is_written_down_and_noted(
     )
     original = Worker.train
 
-    def train(self: Worker, cohort: Cohort) -> Outcome:
+    def train(self: Worker, cohort: Cohort, *folder: object) -> Outcome:
         full = len(cohort.trials) == 4 and cohort.trials[0].seed == 0
-        return Outcome(failure="out_of_memory") if full else original(self, cohort)
+        return Outcome(failure="out_of_memory") if full else original(self, cohort, *folder)
 
     monkeypatch.setattr(Worker, "train", train)
     with open_store(str(tmp_path / "out")) as store:
