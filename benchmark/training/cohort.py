@@ -15,7 +15,7 @@ from benchmark.training import resumable, stackable
 from benchmark.training.checkpoint import Checkpoints, NoCheckpoints
 from benchmark.training.course import Candidate, build
 from benchmark.training.data import CellData, Split
-from benchmark.training.device import is_out_of_memory, synchronise
+from benchmark.training.device import is_out_of_memory, own_global_state, synchronise
 from benchmark.training.network import Network, Stack
 from benchmark.trial import Record, Trial
 
@@ -50,7 +50,7 @@ def train_cohort(
     `checkpoints` left it, to the same numbers. torch's global random state is left as it was.
     Raises CohortMemoryError.
     """
-    with _own_random_state(device):
+    with own_global_state(cohort.cell.recipe, device):
         saved = checkpoints.load()
         try:
             return _train(cohort, data, device, provenance, checkpoints, saved)
@@ -230,10 +230,3 @@ class _Training:
             together |= {"id": self._cohort.id, "trials": [each.id for each in trials]}
             together |= {"one_by_one": self.why} if self.why else {}
         return {**self._provenance, "cohort": together}
-
-
-@contextlib.contextmanager
-def _own_random_state(device: torch.device) -> Iterator[None]:
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        yield

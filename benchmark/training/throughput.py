@@ -17,7 +17,7 @@ from benchmark.initialization import Report
 from benchmark.training import stackable
 from benchmark.training.course import Candidate
 from benchmark.training.data import CellData
-from benchmark.training.device import is_out_of_memory, synchronise
+from benchmark.training.device import is_out_of_memory, own_global_state, synchronise
 from benchmark.training.network import Network, Stack
 from benchmark.training.probe import probe
 from benchmark.training.speed import Throughput
@@ -52,8 +52,7 @@ def measure(cohort: Cohort, data: CellData, device: torch.device) -> Throughput:
     largest = min(len(cohort.trials), _fitting(cohort, data, device))
     seconds: dict[int, float] = {}
     why = ""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with own_global_state(recipe, device):
         for size in SIZES if largest >= SIZES[1] else (1, 2):
             if size > largest:
                 break

@@ -9,11 +9,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import timm
 import torch
 
 from benchmark.execution.jobs import Settings
 from benchmark.execution.worker import Worker
+from benchmark.recipe import Recipe
 from benchmark.training import stackable
+from benchmark.training.device import autocast, own_global_state
 from benchmark.training.network import Network, Stack
 from benchmark.trial import Record
 from tests.conftest import make_cell, make_cohort
@@ -216,6 +219,20 @@ def test_per_seed_data_vary_and_fixed_data_do_not(worker: Worker) -> None:
         trials = [make_cohort(("timm", seed), cell=cell).trials[0] for seed in (0, 1)]
         seeds[data_seed] = [trial.data_seed for trial in trials]
     assert seeds == {"fixed": [0, 0], "per_seed": [0, 1]}
+
+
+def test_bfloat16_on_a_cpu_gives_finite_gradients_of_images_of_one_pixel() -> None:
+    recipe, device = Recipe(dtype="bfloat16"), torch.device("cpu")
+    enabled = torch.backends.mkldnn.enabled
+    for seed in range(6):
+        with own_global_state(recipe, device):
+            torch.manual_seed(seed)
+            model = timm.create_model("test_resnet", in_chans=1, num_classes=10)
+            with autocast(recipe, device):
+                logits = model(torch.randn(32, 1, 8, 8))
+            logits.float().square().mean().backward()
+        assert all(weight.grad.isfinite().all() for weight in model.parameters())
+    assert torch.backends.mkldnn.enabled == enabled
 
 
 def test_bfloat16_and_clipping_train(worker: Worker) -> None:
