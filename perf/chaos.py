@@ -301,7 +301,9 @@ def compare(folder: Path, trials: int, seed: int) -> int:
     print(outcome_table(struck))
     headers = ("run", "s", "records", "trials with a result", "with two", "other records")
     print("\n" + tabulate(lines, headers, tablefmt="pipe", disable_numparse=True))
-    whole = all((len(found), line[4]) == (trials, 0) for found, line in zip(numbers, lines, strict=True))
+    whole = all(
+        (len(found), line[4]) == (trials, 0) for found, line in zip(numbers, lines, strict=True)
+    )
     same = tables[0] == tables[1] and numbers[0] == numbers[1]
     verdict = "identical" if same else "DIFFERENT"
     print(f"\ntrials.csv and all numbers of the records, seconds aside: {verdict}")
