@@ -22,8 +22,11 @@ EPOCHS, LAYERS = 10, 12
 CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 
 
-def grid_of(trials: int, cohort_size: int | str) -> Grid:
-    """Return the quickstart's grid with as many seeds as give about so many trials."""
+def grid_of(trials: int, cohort_size: int | str, minutes: float = 1.0) -> Grid:
+    """Return the quickstart's grid with as many seeds as give about so many trials.
+
+    `minutes` is a trial's time limit, which would be measured if there were none.
+    """
     per_seed = len(expand(load_config(CONFIG, ["grid.seeds=1"])).trials)
     seeds = max(round(trials / per_seed), 1)
     return expand(
@@ -32,7 +35,7 @@ def grid_of(trials: int, cohort_size: int | str) -> Grid:
             [
                 f"grid.seeds={seeds}",
                 f"execution.cohort_size={cohort_size}",
-                "execution.time_limit_minutes=1",  # Or it would be measured.
+                f"execution.time_limit_minutes={minutes}",
             ],
         )
     )
