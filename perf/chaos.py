@@ -46,6 +46,7 @@ execution: {{cohort_size: 2, attempts: 6}}
 NODES, CPUS = 3, 1
 RESULTS = ("ok", "diverged")
 MOST_STARTS = 200
+MOST_SECONDS_TO_END = 120.0
 FAST = {
     "health_check_initial_delay_ms": 0,
     "health_check_period_ms": 500,
@@ -162,7 +163,7 @@ class Grid:
                 self.add_node()
             case ["head", _]:
                 self._cluster.head_node.all_processes["gcs_server"][0].process.kill()
-                self.driver.wait(timeout=120)
+                self.driver.wait(timeout=MOST_SECONDS_TO_END)
                 self.stop_cluster()
                 self.start_cluster()
             case ["driver", "killed"]:
@@ -174,6 +175,8 @@ class Grid:
                 if rest[-1] == "twice":
                     time.sleep(0.2)
                     os.killpg(self.driver.pid, signal.SIGINT)
+        if fault.startswith("driver"):
+            self.driver.wait(timeout=MOST_SECONDS_TO_END)
         return True
 
     def tried_again(self) -> int:
