@@ -34,11 +34,11 @@ WAIT_SECONDS = 0.4e-6
 class Reference:
     """A call that ends at a time; `make` gives its result."""
 
-    __slots__ = ("ends", "make")
+    __slots__ = ("make", "taken")
 
-    def __init__(self, ends: float, make: Callable[[], Any]) -> None:
-        self.ends = ends
+    def __init__(self, make: Callable[[], Any]) -> None:
         self.make = make
+        self.taken = False
 
 
 class Handle:
@@ -133,7 +133,7 @@ class SimulatedRay:
 
     def answer(self, value: Any) -> Reference:
         """Return a call that has ended as soon as it is made."""
-        self._ready.append(Reference(0.0, lambda: value))
+        self._ready.append(Reference(lambda: value))
         return self._ready[-1]
 
     def train(self, ends: float, cohort: Cohort) -> Reference:
@@ -144,14 +144,13 @@ class SimulatedRay:
         def outcome() -> Outcome:
             return Outcome(tuple(record_of(trial) for trial in cohort.trials))
 
-        reference = Reference(ends, outcome)
+        reference = Reference(outcome)
         heapq.heappush(self._running, (ends, next(self._number), reference))
         return reference
 
     def get(self, reference: Reference) -> Any:
         """Return the result of a call; what it takes to make it up is not counted."""
-        if reference.ends == 0.0 and reference in self._ready:
-            self._ready.remove(reference)
+        reference.taken = True
         start, cpu = time.perf_counter(), time.process_time()
         value = reference.make()
         self._ahead -= time.perf_counter() - start
@@ -163,8 +162,9 @@ class SimulatedRay:
     ) -> tuple[list[Reference], list[Reference]]:
         """Return the first call that has ended, or none after `timeout` seconds."""
         self.charge(WAIT_SECONDS * len(references))
-        if self._ready:
-            return [self._ready.popleft()], []
+        while self._ready:
+            if not (first := self._ready.popleft()).taken:
+                return [first], []
         next_end = self._running[0][0] if self._running else float("inf")
         pause = max(next_end - self.now(), 0.0)
         self.sleep(pause if timeout is None else min(pause, timeout))
