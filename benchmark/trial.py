@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -101,6 +101,9 @@ def content_id(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(_canonical_json(content).encode()).hexdigest()[:16]
 
 
+_record_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
 @dataclass(frozen=True)
 class Record:
     """What one finished trial leaves.
@@ -154,7 +157,10 @@ class Record:
 
     def to_json(self) -> str:
         """Return one line of strict JSON; a non-finite number becomes null."""
-        return json.dumps(_finite(asdict(self)), separators=(",", ":"), allow_nan=False)
+        try:
+            return _record_json(vars(self))
+        except ValueError:
+            return _record_json(_finite(vars(self)))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Record:

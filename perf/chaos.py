@@ -4,8 +4,9 @@
 
 A cluster of a head and three nodes is started on this machine. Workers, nodes and the driver are
 killed, frozen and interrupted in a seeded order while the grid of small networks on digits is
-trained; whatever ends the driver, it is started again. Prints a markdown table of the faults, then
-whether any trial is missing or has two records, and whether trials.csv (seconds aside) is the same.
+trained; whatever ends the driver, it is started again, and so is the cluster whose head is killed.
+Prints a markdown table of the faults and of what came of them, then whether any trial is missing or
+has two records, and whether trials.csv (seconds aside) is the same.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,7 @@ execution: {{cohort_size: 2, attempts: 6}}
 NODES, CPUS = 3, 1
 RESULTS = ("ok", "diverged")
 MOST_STARTS = 200
+MOST_SECONDS_TO_END = 120.0
 FAST = {
     "health_check_initial_delay_ms": 0,
     "health_check_period_ms": 500,
@@ -63,6 +66,15 @@ FAULTS = (
 )
 
 
+@dataclass
+class Struck:
+    """A fault that was provoked: how it ended the driver, if it did, and the cohorts it cost."""
+
+    fault: str
+    code: int | None = None
+    tried_again: int = 0
+
+
 def persistently(start: Callable[[], Any]) -> Any:
     """Start a node, again where this machine is too busy to do it in Ray's 30 seconds."""
     for _ in range(4):
@@ -77,8 +89,9 @@ class Grid:
     def __init__(self, config: Path, folder: Path) -> None:
         self._config, self.folder = config, folder
         self._cluster: Any = None
-        self._log = folder.with_suffix(".log").open("w", encoding="utf-8")
-        self.codes: Counter[int] = Counter()
+        self.log = folder.with_suffix(".log")
+        self._output = self.log.open("w", encoding="utf-8")
+        self.starts = 1
         self.driver: subprocess.Popen[bytes] | None = None
         self.start_cluster()
 
@@ -104,7 +117,7 @@ class Grid:
         command = [sys.executable, "-m", "benchmark", "run", str(self._config)]
         command += ["--out", str(self.folder), "--address", self._cluster.address]
         self.driver = subprocess.Popen(
-            command, stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True
+            command, stdout=self._output, stderr=subprocess.STDOUT, start_new_session=True
         )
 
     def records(self) -> int:
@@ -129,14 +142,16 @@ class Grid:
 
         return [worker for worker in found if ours(worker)]
 
-    def strike(self, fault: str, chance: random.Random) -> None:
-        """Provoke a fault."""
+    def strike(self, fault: str, chance: random.Random) -> bool:
+        """Provoke a fault; return whether there was something to strike."""
         assert self.driver is not None
         nodes = sorted(self._cluster.worker_nodes, key=lambda node: node.node_id)
         match fault.split():
             case ["worker", _]:
-                if workers := self.workers():
-                    os.kill(chance.choice(workers), signal.SIGKILL)
+                workers = self.workers()
+                if not workers:
+                    return False
+                os.kill(chance.choice(workers), signal.SIGKILL)
             case ["node", how]:
                 node = chance.choice(nodes)
                 raylet = node.all_processes["raylet"][0].process.pid
@@ -148,7 +163,7 @@ class Grid:
                 self.add_node()
             case ["head", _]:
                 self._cluster.head_node.all_processes["gcs_server"][0].process.kill()
-                self.driver.wait(timeout=120)
+                self.driver.wait(timeout=MOST_SECONDS_TO_END)
                 self.stop_cluster()
                 self.start_cluster()
             case ["driver", "killed"]:
@@ -160,21 +175,29 @@ class Grid:
                 if rest[-1] == "twice":
                     time.sleep(0.2)
                     os.killpg(self.driver.pid, signal.SIGINT)
+        if fault.startswith("driver"):
+            self.driver.wait(timeout=MOST_SECONDS_TO_END)
+        return True
 
-    def finish(self, chance: random.Random | None, every: float) -> Counter[str]:
+    def tried_again(self) -> int:
+        """Count the cohorts that drivers have said to be tried again."""
+        return self.log.read_text(encoding="utf-8", errors="replace").count(", tried again: ")
+
+    def finish(self, chance: random.Random | None, every: float) -> list[Struck]:
         """Run the grid to its end, under faults if there is chance; return the faults."""
-        faults: Counter[str] = Counter()
+        struck: list[Struck] = []
         order: Iterator[str] = iter(())
         before, next_fault = -1, 0.0
         self.start_driver()
         while True:
             assert self.driver is not None
             if (code := self.driver.poll()) is not None:
-                self.codes[code] += 1
+                self.note(struck, code)
                 if code == 0:
-                    return faults
-                if self.codes.total() >= MOST_STARTS:
-                    sys.exit(f"the driver ends again and again: {dict(self.codes)}")
+                    return struck
+                self.starts += 1
+                if self.starts >= MOST_STARTS:
+                    sys.exit(f"the driver ends again and again: {struck}")
                 before = -1
                 self.start_driver()
             now = time.monotonic()
@@ -188,11 +211,21 @@ class Grid:
                     if not fault:
                         order = iter(chance.sample(FAULTS, len(FAULTS)))
                         fault = next(order)
-                    faults[fault] += 1
-                    print(f"{self.records()} records: {fault}", file=sys.stderr)
-                    self.strike(fault, chance)
+                    self.note(struck, None)
+                    print(f"{self.records()} records: {fault}", file=sys.stderr, flush=True)
+                    if self.strike(fault, chance):
+                        struck.append(Struck(fault))
                 next_fault = time.monotonic() + every * chance.uniform(0.2, 1.0)
             time.sleep(0.05)
+
+    def note(self, struck: list[Struck], code: int | None) -> None:
+        """Say of the last fault what has come of it by now."""
+        if struck:
+            last, earlier = struck[-1], struck[:-1]
+            last.tried_again = self.tried_again() - sum(each.tried_again for each in earlier)
+            last.code = code if last.code is None else last.code
+        elif code:
+            sys.exit(f"the driver ended with {code} before any fault: see {self.log}")
 
 
 def table(folder: Path) -> list[dict[str, str]]:
@@ -204,47 +237,80 @@ def table(folder: Path) -> list[dict[str, str]]:
     return rows
 
 
+def outcomes(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what training came to, by trial: all numbers of a record but the seconds."""
+    return {
+        each["trial"]: {
+            **{key: each[key] for key in ("accuracy", "test_loss", "epoch1_accuracy", "strength")},
+            **{key: values for key, values in each["curves"].items() if key != "seconds"},
+        }
+        for each in records
+        if each["status"] in RESULTS
+    }
+
+
+def outcome_table(struck: list[Struck]) -> str:
+    """Return a row for each kind of fault: how often, and what came of it."""
+    rows = []
+    for fault in dict.fromkeys(FAULTS):
+        own = [each for each in struck if each.fault == fault]
+        codes = Counter(each.code for each in own if each.code is not None)
+        ended = ", ".join(f"{count} x {code}" for code, count in sorted(codes.items()))
+        rows.append((fault, len(own), ended or "-", sum(each.tried_again for each in own)))
+    headers = ("fault", "times", "driver's exit code", "cohorts tried again")
+    return tabulate(rows, headers, tablefmt="pipe", disable_numparse=True)
+
+
 def main() -> None:
     """Train the grid twice, once under faults, and compare what the two leave."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="100 trials instead of 500")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, help="folder for what the runs leave")
     arguments = parser.parse_args()
     # Workers as urgent as everything else: where a machine is busy, they would starve behind it.
     os.environ |= {
         "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
         "RAY_worker_niceness": "0",
     }
-    trials = 100 if arguments.quick else 500
-    tables, faults, codes, lines = [], Counter[str](), Counter[int](), []
-    with tempfile.TemporaryDirectory() as temporary:
-        config = Path(temporary, "chaos.yaml")
-        config.write_text(CONFIG.format(seeds=trials // 4), encoding="utf-8")
-        for name in ("undisturbed", "disturbed"):
-            grid = Grid(config, Path(temporary, name))
-            chance = random.Random(arguments.seed) if name == "disturbed" else None
-            start = time.monotonic()
-            try:
-                faults = grid.finish(chance, every=3.0)
-            finally:
-                grid.stop_cluster()
-            codes = grid.codes
-            seconds = time.monotonic() - start
-            written = (grid.folder / "records.jsonl").read_text(encoding="utf-8").splitlines()
-            records = [json.loads(line) for line in written]
-            good = Counter(each["trial"] for each in records if each["status"] in RESULTS)
-            other = Counter(each["status"] for each in records if each["status"] not in RESULTS)
-            twice = sum(count > 1 for count in good.values())
-            lines.append((name, f"{seconds:.0f}", len(records), len(good), twice, dict(other)))
-            tables.append(table(grid.folder))
-    print(tabulate(sorted(faults.items()), ("fault", "times"), tablefmt="pipe"))
+    with contextlib.ExitStack() as stack:
+        folder = arguments.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder.mkdir(exist_ok=True, parents=True)
+        sys.exit(compare(folder, 100 if arguments.quick else 500, arguments.seed))
+
+
+def compare(folder: Path, trials: int, seed: int) -> int:
+    """Run both grids into a folder, print what came of them, and return the exit code."""
+    config = folder / "chaos.yaml"
+    config.write_text(CONFIG.format(seeds=trials // 4), encoding="utf-8")
+    tables, numbers, lines = [], [], []
+    for name in ("undisturbed", "disturbed"):
+        grid = Grid(config, folder / name)
+        chance = random.Random(seed) if name == "disturbed" else None
+        start = time.monotonic()
+        try:
+            struck = grid.finish(chance, every=3.0)
+        finally:
+            grid.stop_cluster()
+        seconds = time.monotonic() - start
+        written = (grid.folder / "records.jsonl").read_text(encoding="utf-8").splitlines()
+        records = [json.loads(line) for line in written]
+        good = Counter(each["trial"] for each in records if each["status"] in RESULTS)
+        other = Counter(each["status"] for each in records if each["status"] not in RESULTS)
+        twice = sum(count > 1 for count in good.values())
+        lines.append((name, f"{seconds:.0f}", len(records), len(good), twice, dict(other)))
+        tables.append(table(grid.folder))
+        numbers.append(outcomes(records))
+    print(outcome_table(struck))
     headers = ("run", "s", "records", "trials with a result", "with two", "other records")
     print("\n" + tabulate(lines, headers, tablefmt="pipe", disable_numparse=True))
-    same = tables[0] == tables[1]
-    print(f"\nexit codes of the disturbed run's drivers: {dict(sorted(codes.items()))}")
-    print(f"trials.csv without seconds: {'identical' if same else 'DIFFERENT'}")
-    if not same or any(line[4] for line in lines):
-        sys.exit(1)
+    whole = all(
+        (len(found), line[4]) == (trials, 0) for found, line in zip(numbers, lines, strict=True)
+    )
+    same = tables[0] == tables[1] and numbers[0] == numbers[1]
+    verdict = "identical" if same else "DIFFERENT"
+    print(f"\ntrials.csv and all numbers of the records, seconds aside: {verdict}")
+    return 0 if same and whole else 1
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.axes import MAX_SEEDS
 from benchmark.config import load_config
 from benchmark.execution.checkpoints import CheckpointFolder
 from benchmark.execution.jobs import Outcome, Settings
@@ -23,17 +24,27 @@ EPOCHS, LAYERS = 10, 12
 CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 
 
-def grid_of(trials: int, cohort_size: int | str) -> Grid:
-    """Return the quickstart's grid with as many seeds as give about so many trials."""
+def grid_of(trials: int, cohort_size: int | str, minutes: float = 1.0) -> Grid:
+    """Return the quickstart's grid with as many seeds as give about so many trials.
+
+    Beyond the most seeds that a grid may have, with other architectures, and as many as it takes.
+    `minutes` is a trial's time limit, which would be measured if there were none.
+    """
     per_seed = len(expand(load_config(CONFIG, ["grid.seeds=1"])).trials)
-    seeds = max(round(trials / per_seed), 1)
+    seeds, axes = max(round(trials / per_seed), 1), []
+    if seeds > MAX_SEEDS:
+        treatments = len(expand(load_config(CONFIG, ["grid.seeds=1"])).treatments)
+        count = -(-trials // (treatments * MAX_SEEDS))
+        names = [f'"plain_cnn(depth=1, widths=[4, {width + 1}])"' for width in range(count)]
+        seeds, axes = trials // (treatments * count), [f"grid.architectures=[{', '.join(names)}]"]
     return expand(
         load_config(
             CONFIG,
             [
+                *axes,
                 f"grid.seeds={seeds}",
                 f"execution.cohort_size={cohort_size}",
-                "execution.time_limit_minutes=1",  # Or it would be measured.
+                f"execution.time_limit_minutes={minutes}",
             ],
         )
     )

@@ -35,7 +35,7 @@ def limits(
     if minutes is not None:
         return [60 * minutes * len(cohort.trials) for cohort in cohorts]
     slowest: dict[CellKey, float] = {}
-    for record in store.records.values():
+    for record in store.each_record():
         if record.status == "ok":
             key = (record.dataset, record.architecture, record.recipe)
             slowest[key] = max(slowest.get(key, 0.0), sum(record.seconds.values()))

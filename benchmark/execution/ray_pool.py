@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -153,8 +153,10 @@ class RayExecutor:
             if time.monotonic() >= next_fill:
                 self._workers.fill()
                 next_fill = time.monotonic() + POLL_SECONDS
-            for actor in list(self._workers.idle):
-                if (job := self._take_job(queue, kinds, actor.greeting.device)) is not None:
+            present = self._present_kinds() if queue and self._workers.idle else set()
+            for actor in list(self._workers.idle) if queue else ():
+                kind = actor.greeting.device
+                if (job := self._take_job(queue, kinds, kind, present)) is not None:
                     yield self._hand_out(actor, job)
             for job, outcome in self._advance():
                 finished = settle(job, outcome, attempts)
@@ -168,16 +170,21 @@ class RayExecutor:
         with contextlib.suppress(Exception):
             self._ray.shutdown()
 
-    def _take_job(self, queue: deque[Job], kinds: Kinds, kind: str) -> Job | None:
+    def _take_job(
+        self, queue: deque[Job], kinds: Kinds, kind: str, present: Collection[str]
+    ) -> Job | None:
         """Take the first job off the queue that may be trained on a kind of device."""
-        actors = [*self._workers.idle, *(busy.actor for busy in self._busy.values())]
-        present = {actor.greeting.device for actor in actors}
         for place, job in enumerate(queue):
             if kinds.accepts(kind, job.cohort, present):
                 del queue[place]
                 kinds.begin(kind, job.cohort)
                 return job
         return None
+
+    def _present_kinds(self) -> set[str]:
+        """Return the kinds of device that there are workers on."""
+        actors = [*self._workers.idle, *(busy.actor for busy in self._busy.values())]
+        return {actor.greeting.device for actor in actors}
 
     def _hand_out(self, actor: Actor, job: Job) -> Started:
         self._workers.idle.remove(actor)
@@ -255,9 +262,12 @@ class RayExecutor:
     def _overdue(self) -> list[tuple[Job, Outcome]]:
         now = time.monotonic()
         ended = []
-        for reference, busy in list(self._busy.items()):
-            if busy.deadline is None or busy.deadline >= now:
-                continue
+        late = [
+            (reference, busy)
+            for reference, busy in self._busy.items()
+            if busy.deadline is not None and busy.deadline < now
+        ]
+        for reference, busy in late:
             # A result that is already there is taken, however late this loop comes to it.
             if not self._ray.wait([reference], timeout=0)[0]:
                 del self._busy[reference]

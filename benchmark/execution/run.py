@@ -105,7 +105,7 @@ def _train(
         jobs.sort(key=lambda job: job.limit or 0.0, reverse=True)
     logs = Logs(store.folder)
     notices: set[str] = set()
-    for event in executor.run(jobs, execution.attempts, begun(store.records.values())):
+    for event in executor.run(jobs, execution.attempts, begun(store.each_record())):
         if isinstance(event, Finished):
             _keep_log(logs, event)
             # Members that are done were trained again for the sake of the others alone.

@@ -29,7 +29,7 @@ def read_record_lines(data: bytes, where: str) -> Iterator[tuple[int, Record]]:
     Raises StoreError for a line that is no record of this version, naming file and line.
     """
     for number, line in enumerate(data.splitlines(), start=1):
-        yield number, _record(line, number, where)
+        yield number, read_record(line, number, where)
 
 
 def read_statuses(lines: Iterable[bytes], where: str) -> Iterator[tuple[str, Status]]:
@@ -43,11 +43,12 @@ def read_statuses(lines: Iterable[bytes], where: str) -> Iterator[tuple[str, Sta
             trial, status = head.groups()
             yield trial.decode(), cast(Status, status.decode())
         else:
-            record = _record(line, number, where)
+            record = read_record(line, number, where)
             yield record.trial, record.status
 
 
-def _record(line: bytes, number: int, where: str) -> Record:
+def read_record(line: bytes, number: int, where: str) -> Record:
+    """Return the record of a line; raises StoreError as `read_record_lines` does."""
     try:
         if len(line) > LONGEST_LINE:
             raise ValueError(f"a line of {len(line)} bytes")

@@ -17,9 +17,9 @@ from typing import Any, Protocol
 from benchmark.errors import RunError, StoreError
 from benchmark.results import driver
 from benchmark.results.driver import Claim
-from benchmark.results.lines import MANIFEST, RECORDS, read_record_lines, read_statuses
+from benchmark.results.lines import MANIFEST, RECORDS, read_record, read_statuses
 from benchmark.results.location import Location, locate
-from benchmark.results.segments import Segments, each_line, read_lines
+from benchmark.results.segments import Segments, each_line
 from benchmark.trial import Record, Status
 
 CONFIG = "config.yaml"
@@ -54,8 +54,15 @@ class Store:
     @property
     def records(self) -> dict[str, Record]:
         """The last record of every trial, by trial id, read from the folder at every look."""
-        lines = read_record_lines(read_lines(self._location), self._where)
-        return {record.trial: record for _, record in lines}
+        return {record.trial: record for record in self.each_record()}
+
+    def each_record(self) -> Iterator[Record]:
+        """Yield every record in the order they were written, those that a later one replaces too.
+
+        On a disk no more than one of them is in memory.
+        """
+        for number, line in enumerate(each_line(self._location), start=1):
+            yield read_record(line, number, self._where)
 
     @property
     def statuses(self) -> Mapping[str, Status]:

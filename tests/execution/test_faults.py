@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -138,6 +140,27 @@ def test_killed_workers_are_replaced(pool: Pool, tmp_path: Path) -> None:
     assert statuses(events) == dict.fromkeys([faulty.HANGS_ONCE, *range(20, 30)], "ok")
     notes = [event.note for event in events if isinstance(event, Finished) and event.note]
     assert any(note.startswith("lost, tried again") for note in notes)
+
+
+def test_a_worker_killed_while_it_starts_is_replaced_and_its_node_kept(
+    cluster: Any, pool: Pool, tmp_path: Path
+) -> None:
+    nodes = [node.node_id for node in cluster.list_all_nodes()]
+    (tmp_path / "dies-starting-at-fault").write_text(" ".join(nodes), encoding="utf-8")
+    events = list(pool().run(jobs(*range(20, 24)), attempts=2, begun={}))
+    assert (tmp_path / "died-starting").exists()
+    assert statuses(events) == dict.fromkeys(range(20, 24), "ok")
+    assert notices(events) == []
+
+
+def test_a_clock_that_jumps_by_hours_ends_no_trial_and_lets_no_worker_hang(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, hours = time.time, itertools.cycle((5, -5))
+    monkeypatch.setattr(time, "time", lambda: real() + 3600 * next(hours))
+    queue = [*jobs(*range(20, 24)), Job(make_cohort(("timm", faulty.HANGS)), limit=1.0)]
+    events = list(pool().run(queue, attempts=1, begun={}))
+    assert statuses(events) == {**dict.fromkeys(range(20, 24), "ok"), faulty.HANGS: "timeout"}
 
 
 def test_workers_that_cannot_start_say_why(cluster: Any, pool: Pool, tmp_path: Path) -> None:

@@ -69,6 +69,8 @@ def hostile(tmp_path: Path) -> Path:
         ["board", ".", "--out", "{mine}"],
         ["status", "."],
         ["compare", "--records", ".", "--json"],
+        ["export", "."],
+        ["cite", "."],
     ],
     ids=lambda arguments: arguments[0],
 )

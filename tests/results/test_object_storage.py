@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -178,6 +179,22 @@ def test_a_second_driver_is_refused_and_a_dead_ones_lease_runs_out(folder: str) 
     with open_store(folder, notify=told.append) as store:
         store.append(record(0))
     assert "process 1 on gone" in told[0]
+
+
+def test_a_clock_that_jumps_by_hours_neither_ends_a_lease_nor_keeps_a_dead_drivers(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, hours = time.time, itertools.cycle((5, -5))
+    monkeypatch.setattr(time, "time", lambda: real() + 3600 * next(hours))
+    with open_store(folder) as store:
+        store.append(record(0))
+        with pytest.raises(StoreError, match="being written by process"), open_store(folder):
+            pass
+        store.append(record(1))
+    locate(folder).write(driver.LEASE, b'{"driver": "process 1 on gone", "token": "x", "beat": 4}')
+    with open_store(folder) as store:
+        store.append(record(2))
+    assert len(read_store(folder).done()) == 3
 
 
 def test_a_driver_that_was_taken_over_writes_no_more(folder: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import RunError, StoreError
+from benchmark.results.location import Location
 from benchmark.results.store import BLOCK, open_store, read_store, running_driver
 from benchmark.trial import SCHEMA, STATUSES, Record
 from tests.conftest import make_cohort
@@ -122,6 +124,34 @@ def test_a_folder_that_cannot_be_made_is_refused_before_anything_starts(tmp_path
         open_store(str(tmp_path / "file" / "results")),
     ):
         pass
+
+
+def test_a_disk_that_is_read_only_is_refused_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Location, name: str, content: bytes) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    with open_store(str(tmp_path)) as store:
+        store.append(record(0))
+    monkeypatch.setattr(Location, "write", refuse)
+    with pytest.raises(StoreError, match="Read-only file system; name another one with --out"):
+        open_store(str(tmp_path)).__enter__()
+    assert read_store(str(tmp_path)).done() == {record(0).trial}
+
+
+def test_records_are_read_one_at_a_time_and_replaced_ones_are_among_them(tmp_path: Path) -> None:
+    with open_store(str(tmp_path)) as store:
+        store.append(record(0, "lost"))
+        store.append(record(1))
+        store.append(record(0))
+        reading = store.each_record()
+        assert next(reading) == record(0, "lost")
+        with open(tmp_path / "records.jsonl", "ab") as file:
+            file.write(b"no record\n")
+        assert [next(reading), next(reading)] == [record(1), record(0)]
+        with pytest.raises(StoreError, match="line 4 is not a record"):
+            next(reading)
 
 
 def test_a_disk_without_room_is_refused_before_anything_starts(
