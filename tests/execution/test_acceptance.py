@@ -1,0 +1,124 @@
+"""A grid submitted as a job, a node of the cluster killed midway: the same table as inline."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.execution.clusters import StartedCluster, raylet, started_cluster, wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+CONFIG = """\
+name: accepted
+grid:
+  datasets: [digits]
+  architectures: ["plain_cnn(depth=1, widths=[4, 8])"]
+  initializers: [timm, mine]
+  rewirings: [none, pa]
+  seeds: 6
+recipe: {epochs: 2, batch_size: 64, optimizer: adamw, learning_rate: 0.01, image_size: 8}
+execution: {cohort_size: 2}
+"""
+
+PLUGIN = """\
+import os
+import time
+from pathlib import Path
+
+from benchmark import initializer
+
+
+@initializer("mine", summary="small normal weights; waits for the death of the node that is to die")
+def mine(weight, layer, generator):
+    weight.normal_(0.0, 0.05, generator=generator)
+    if "DOOMED" in os.environ:
+        records = Path(os.environ["DOOMED"]) / "records.jsonl"
+        if records.exists() and records.read_bytes().count(b"\\n") >= 4:
+            Path(os.environ["DOOMED"], "in-flight").touch()
+            time.sleep(600)
+"""
+
+
+@pytest.fixture
+def cluster() -> Iterator[tuple[StartedCluster, Path]]:
+    with started_cluster() as made:
+        yield made
+
+
+def test_a_submitted_grid_outlives_a_node_and_gives_the_table_of_inline(
+    cluster: tuple[StartedCluster, Path], tmp_path: Path
+) -> None:
+    started, folder = cluster
+    submitted, inline, out = (tmp_path / name for name in ("checkout", "inline", "out"))
+    submitted.mkdir()
+    (submitted / "accepted.yaml").write_text(CONFIG, encoding="utf-8")
+    (submitted / "mine.py").write_text(PLUGIN, encoding="utf-8")
+    run = ["run", "accepted.yaml", "--plugin", "mine.py", "--out"]
+    reference = subprocess.Popen(
+        [sys.executable, "-m", "benchmark", *run, str(inline), "--executor", "inline"],
+        cwd=submitted,
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+        stdout=subprocess.DEVNULL,
+    )
+    started.start_head(folder / "head", cpus=1)
+    doomed = started.start_node(folder / "doomed", cpus=1, DOOMED=str(out))
+    log = tmp_path / "job.log"
+    job = submit(started, submitted, ["initbench", *run, str(out)], log)
+    wait_until((out / "in-flight").exists, 150, job)
+    before = (out / "records.jsonl").read_bytes().count(b"\n")
+    os.kill(raylet(doomed), signal.SIGKILL)
+    assert job.wait(timeout=120) == 0, log.read_text(encoding="utf-8")
+    assert reference.wait(timeout=120) == 0
+
+    assert 4 <= before < 24
+    assert table(out) == table(inline)
+    records = [json.loads(line) for line in (out / "records.jsonl").read_text().splitlines()]
+    assert len({record["trial"] for record in records}) == len(records) == 24
+    assert {record["status"] for record in records} <= {"ok", "diverged"}
+    again = [record["trial"] for record in records if record["provenance"]["attempt"] == 2]
+    assert len(again) == 2
+    for trial in again:
+        text = (out / "logs" / f"{trial}.log").read_text(encoding="utf-8")
+        assert "lost, tried again" in text
+        assert "node has died" in text
+    assert "has died or cannot be reached" in log.read_text(encoding="utf-8")
+
+
+def submit(
+    cluster: StartedCluster, folder: Path, command: list[str], log: Path
+) -> subprocess.Popen[bytes]:
+    """Submit a command as a job and return the client that follows it."""
+    line = [sys.executable, "-m", "ray.scripts.scripts", "job", "submit"]
+    line += ["--working-dir", str(folder), "--", *command]
+    for _ in range(6):
+        with log.open("wb") as file:
+            job = subprocess.Popen(
+                line,
+                env=cluster.environment,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
+        ended = job.poll
+        wait_until(
+            lambda ended=ended: ended() is not None or b"submitted success" in log.read_bytes(), 90
+        )
+        if ended() is None:
+            return job
+        # The head's agent takes its time to come up.
+        assert b"No available agent" in log.read_bytes(), log.read_text(encoding="utf-8")
+    raise TimeoutError(log.read_text(encoding="utf-8"))
+
+
+def table(folder: Path) -> list[dict[str, str]]:
+    """Return the rows of trials.csv without the seconds."""
+    with (folder / "trials.csv").open(encoding="utf-8", newline="") as file:
+        return [{**row, "seconds": ""} for row in csv.DictReader(file)]
