@@ -29,6 +29,7 @@ from benchmark.execution.pairs import Kinds, Pair
 from benchmark.execution.ray_actor import WorkerActor
 from benchmark.execution.ray_connection import connect
 from benchmark.execution.ray_nodes import Demand
+from benchmark.execution.ray_requests import Requests
 from benchmark.execution.ray_workers import Actor, Workers, on_node, reason
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ class RayExecutor:
     local one that lives as long as this.
 
     `workers_per_node` bounds the actors of a node, `gpus_per_worker` is a share of a GPU or a
-    number of whole ones, `devices` names the kinds that are wanted.
+    number of whole ones, `devices` names the kinds that are wanted. With `patience`, in seconds,
+    Ray's autoscaler is asked for nodes, and waited for so long; no request outlives this.
     """
 
     keeps_limits = True
@@ -80,11 +82,12 @@ class RayExecutor:
         workers_per_node: int | None = None,
         gpus_per_worker: float = 1.0,
         devices: Sequence[str] = (),
+        patience: float = 0.0,
         actor_class: type = WorkerActor,
     ) -> None:
         self._ray = connect(address, workers_per_node)
         demand = Demand(settings, gpus_per_worker, workers_per_node, tuple(devices))
-        self._workers = Workers(self._ray, demand, actor_class)
+        self._workers = Workers(self._ray, demand, actor_class, Requests(demand, patience))
         self._busy: dict[Any, Busy] = {}
         self._dead: dict[Any, Dead] = {}
         self._workers.fill()
@@ -151,6 +154,7 @@ class RayExecutor:
         next_fill = 0.0
         while queue or self._busy or self._dead:
             if time.monotonic() >= next_fill:
+                self._workers.requests.ask(len(queue) + len(self._busy))
                 self._workers.fill()
                 next_fill = time.monotonic() + POLL_SECONDS
             for actor in list(self._workers.idle):
@@ -165,6 +169,8 @@ class RayExecutor:
             self._workers.news.clear()
 
     def close(self) -> None:
+        with contextlib.suppress(Exception):
+            self._workers.requests.withdraw()
         with contextlib.suppress(Exception):
             self._ray.shutdown()
 
@@ -215,7 +221,8 @@ class RayExecutor:
             exceptions.ActorUnavailableError,
             exceptions.ActorUnschedulableError,
         ) as error:
-            return self._end(busy, Outcome(failure="lost", message=reason(error)))
+            where = f"on node {self._workers.nodes.name(busy.actor.node)}: {reason(error)}"
+            return self._end(busy, Outcome(failure="lost", message=where))
         except exceptions.OutOfMemoryError as error:
             return self._end(busy, self._out_of_host_memory(busy.actor.node, error))
         except exceptions.RayError as error:

@@ -56,19 +56,20 @@ class StartedCluster:
             "RAY_worker_niceness": "0",
         }
 
-    def start_head(self, folder: Path, cpus: int) -> None:
-        """Start the head and wait for it."""
+    def start_head(self, folder: Path, cpus: int, **variables: str) -> None:
+        """Start the head and wait for it; `variables` are in its workers' environment."""
         self._start(
             folder,
             cpus,
             ["--head", f"--port={self.port}", f"--ray-client-server-port={free_port()}"],
             [f"--dashboard-port={self.dashboard}", "--dashboard-host=127.0.0.1"],
             ["--system-config", json.dumps(FAST_HEALTH_CHECKS)],
+            variables=variables,
         )
         wait_until(lambda: answers(self.port) and answers(self.dashboard), 90, self.nodes[0])
 
     def start_node(self, folder: Path, cpus: int, **variables: str) -> subprocess.Popen[bytes]:
-        """Start a node that joins the head; `variables` are in its workers' environment."""
+        """Start a node that joins the head; `variables` as above."""
         return self._start(folder, cpus, [f"--address={self.address}"], variables=variables)
 
     def _start(
