@@ -154,8 +154,9 @@ class RayExecutor:
         next_fill = 0.0
         while queue or self._busy or self._dead:
             if time.monotonic() >= next_fill:
-                self._workers.requests.ask(len(queue) + len(self._busy))
                 self._workers.fill()
+                if not self._workers.head.silent:
+                    self._workers.requests.ask(len(queue) + len(self._busy))
                 next_fill = time.monotonic() + POLL_SECONDS
             for actor in list(self._workers.idle):
                 if (job := self._take_job(queue, kinds, actor.greeting.device)) is not None:
@@ -169,10 +170,12 @@ class RayExecutor:
             self._workers.news.clear()
 
     def close(self) -> None:
-        with contextlib.suppress(Exception):
-            self._workers.requests.withdraw()
-        with contextlib.suppress(Exception):
-            self._ray.shutdown()
+        # Without its head both would block until Ray ends this process.
+        if not self._workers.head.silent:
+            with contextlib.suppress(Exception):
+                self._workers.requests.withdraw()
+            with contextlib.suppress(Exception):
+                self._ray.shutdown()
 
     def _take_job(self, queue: deque[Job], kinds: Kinds, kind: str) -> Job | None:
         """Take the first job off the queue that may be trained on a kind of device."""

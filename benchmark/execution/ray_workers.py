@@ -12,7 +12,7 @@ from typing import Any
 from benchmark.errors import RunError, UsageError
 from benchmark.execution.jobs import Event, NodesSeen, Notice
 from benchmark.execution.ray_actor import Greeting
-from benchmark.execution.ray_connection import first_line
+from benchmark.execution.ray_connection import Head, first_line
 from benchmark.execution.ray_nodes import Demand, Nodes
 from benchmark.execution.ray_requests import Requests
 
@@ -40,6 +40,7 @@ class Workers:
     def __init__(self, ray: Any, demand: Demand, actor_class: type, requests: Requests) -> None:
         self.nodes = Nodes(ray, demand)
         self.requests = requests
+        self.head = Head(ray.get_runtime_context().gcs_address)
         self.idle: list[Actor] = []
         self.warming: dict[Any, Actor] = {}
         self.news: list[Event] = []
@@ -53,7 +54,15 @@ class Workers:
         self._ever_ready = False
 
     def fill(self) -> None:
-        """Start the actors that the nodes which are there have room for; forget the others'."""
+        """Start the actors that the nodes which are there have room for; forget the others'.
+
+        Raises RunError where the head stays away.
+        """
+        was_silent = self.head.silent
+        if not self.head.answers():
+            if not was_silent:
+                self.news.append(Notice("the head of the cluster does not answer; waiting for it"))
+            return
         first = not self.nodes.alive
         for words, names in zip(_CHANGES, self.nodes.look(), strict=True):
             if not first:
@@ -119,8 +128,10 @@ class Workers:
         Raises UsageError where there never was one and none was asked for, RunError where none
         comes in time.
         """
-        if working or self.idle or self.warming:
+        if working or self.idle:
             self._without_since = None
+            return
+        if self.warming:
             return
         self.fill()
         if self.warming:

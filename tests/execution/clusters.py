@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import os
 import secrets
@@ -56,7 +57,7 @@ class StartedCluster:
             "RAY_worker_niceness": "0",
         }
 
-    def start_head(self, folder: Path, cpus: int, **variables: str) -> None:
+    def start_head(self, folder: Path, cpus: int, *options: str, **variables: str) -> None:
         """Start the head and wait for it; `variables` are in its workers' environment."""
         self._start(
             folder,
@@ -64,6 +65,7 @@ class StartedCluster:
             ["--head", f"--port={self.port}", f"--ray-client-server-port={free_port()}"],
             [f"--dashboard-port={self.dashboard}", "--dashboard-host=127.0.0.1"],
             ["--system-config", json.dumps(FAST_HEALTH_CHECKS)],
+            list(options),
             variables=variables,
         )
         wait_until(lambda: answers(self.port) and answers(self.dashboard), 90, self.nodes[0])
@@ -118,18 +120,14 @@ def started_cluster() -> Iterator[tuple[StartedCluster, Path]]:
             cluster.stop()
 
 
-def raylet(node: subprocess.Popen[bytes]) -> int:
-    """Return the process id of a node's raylet."""
+def process_named(name: str, node: subprocess.Popen[bytes]) -> int:
+    """Return the process id of a node's program, as in raylet."""
     for process in descendants(node.pid):
         with contextlib.suppress(OSError):
-            if (
-                Path(f"/proc/{process}/cmdline")
-                .read_bytes()
-                .partition(b"\0")[0]
-                .endswith(b"/raylet")
-            ):
+            program = Path(f"/proc/{process}/cmdline").read_bytes().partition(b"\0")[0]
+            if program.endswith(f"/{name}".encode()):
                 return process
-    raise LookupError(f"the node of process {node.pid} has no raylet")
+    raise LookupError(f"the node of process {node.pid} has no {name}")
 
 
 def descendants(ancestor: int) -> list[int]:
@@ -143,6 +141,12 @@ def descendants(ancestor: int) -> list[int]:
     for each in found:
         found += children.get(each, [])
     return found
+
+
+def table(folder: Path) -> list[dict[str, str]]:
+    """Return the rows of a run's trials.csv without the seconds."""
+    with (folder / "trials.csv").open(encoding="utf-8", newline="") as file:
+        return [{**row, "seconds": ""} for row in csv.DictReader(file)]
 
 
 def free_port() -> int:

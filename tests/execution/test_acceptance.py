@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import signal
@@ -13,7 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.execution.clusters import StartedCluster, raylet, started_cluster, wait_until
+from tests.execution.clusters import (
+    StartedCluster,
+    process_named,
+    started_cluster,
+    table,
+    wait_until,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -79,7 +84,7 @@ def test_a_submitted_grid_outlives_a_node_and_gives_the_table_of_inline(
     job = submit(started, submitted, ["initbench", *run, str(out)], log)
     wait_until((out / "in-flight").exists, 150, job)
     before = (out / "records.jsonl").read_bytes().count(b"\n")
-    os.kill(raylet(doomed), signal.SIGKILL)
+    os.kill(process_named("raylet", doomed), signal.SIGKILL)
     assert job.wait(timeout=120) == 0, log.read_text(encoding="utf-8")
     assert reference.wait(timeout=120) == 0
 
@@ -120,9 +125,3 @@ def submit(
         # The head's agent takes its time to come up.
         assert b"No available agent" in log.read_bytes(), log.read_text(encoding="utf-8")
     raise TimeoutError(log.read_text(encoding="utf-8"))
-
-
-def table(folder: Path) -> list[dict[str, str]]:
-    """Return the rows of trials.csv without the seconds."""
-    with (folder / "trials.csv").open(encoding="utf-8", newline="") as file:
-        return [{**row, "seconds": ""} for row in csv.DictReader(file)]
