@@ -249,7 +249,8 @@ class RayExecutor:
         """End a worker that is dead or must be, and ask its node for what it wrote."""
         self._workers.drop(busy.actor)
         path, node = busy.actor.greeting.output, busy.actor.node
-        if not path or node not in self._workers.nodes.alive:
+        reachable = node in self._workers.nodes.alive and self._workers.head.answers()
+        if not path or not reachable:
             return [(busy.job, outcome)]
         options = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": on_node(node)}
         read = self._ray.remote(last_words).options(**options).remote(path, busy.job.name)

@@ -109,8 +109,9 @@ class Workers:
         """End an actor; its place is free."""
         self._present[actor.node] -= 1
         self.idle = [each for each in self.idle if each is not actor]
-        with contextlib.suppress(Exception):
-            self._ray.kill(actor.handle)
+        if self.head.answers():
+            with contextlib.suppress(Exception):
+                self._ray.kill(actor.handle)
 
     def leave_out(self, node: str, why: str) -> None:
         """Give a node no more work."""

@@ -76,10 +76,10 @@ def test_nodes_are_waited_for_in_one_line_and_not_for_ever(
     )
     monkeypatch.setattr("benchmark.execution.ray_workers.time", clock)
     workers = empty_cluster(CPU, patience=120)
+    while now[0] <= 120:
+        workers.settle_emptiness(working=False)
     with pytest.raises(RunError, match="room for a worker of 2 CPUs after 2 min"):
-        for _ in range(1000):
-            workers.settle_emptiness(working=False)
-    assert 120 < now[0] < 125
+        workers.settle_emptiness(working=False)
     assert asked == [[{"CPU": 2.0}]]
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("asked for one, and waited for up to 2 minutes.")
@@ -95,8 +95,15 @@ def test_a_run_begins_without_a_node_and_leaves_none_behind(
         growing.write_text(json.dumps(autoscaling(cluster)), encoding="utf-8")
         option = f"--autoscaling-config={growing}"
         cluster.start_head(folder / "head", 0, option, RAY_FAKE_CLUSTER="1")
-        run = [sys.executable, "-m", "benchmark", "run", write_config(), "--out", tmp_path / "out"]
-        run += ["--address", cluster.address, "--set", "execution.wait_for_nodes_minutes=4"]
+        run = [sys.executable, "-m", "benchmark", "run", str(write_config())]
+        run += [
+            "--out",
+            str(tmp_path / "out"),
+            "--address",
+            cluster.address,
+            "--set",
+            "execution.wait_for_nodes_minutes=4",
+        ]
         done = subprocess.run(
             run,
             env={**cluster.environment, "PYTHONPATH": str(Path(__file__).parents[2])},
