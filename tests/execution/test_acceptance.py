@@ -1,4 +1,4 @@
-"""A grid submitted as a job, a node of the cluster killed midway: the same table as inline."""
+"""A grid submitted as a job, a node of the cluster lost midway: the same table as inline."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 
 from tests.execution.clusters import (
     StartedCluster,
+    descendants,
     process_named,
     started_cluster,
     table,
@@ -34,6 +35,8 @@ recipe: {epochs: 2, batch_size: 64, optimizer: adamw, learning_rate: 0.01, image
 execution: {cohort_size: 2}
 """
 
+RUN = ["run", "accepted.yaml", "--plugin", "mine.py", "--out"]
+
 PLUGIN = """\
 import os
 import time
@@ -42,7 +45,7 @@ from pathlib import Path
 from benchmark import initializer
 
 
-@initializer("mine", summary="small normal weights; from the fourth record on, one node must die")
+@initializer("mine", summary="small normal weights; from the fourth record on, a node is lost")
 def mine(weight, layer, generator):
     weight.normal_(0.0, 0.05, generator=generator)
     if "OUT" in os.environ:
@@ -51,7 +54,7 @@ def mine(weight, layer, generator):
             in_flight = Path(os.environ["OUT"], "in-flight")
             if "DOOMED" in os.environ:
                 in_flight.touch()
-                time.sleep(600)
+                in_flight = Path(os.environ["OUT"], "reached-again")
             while not in_flight.exists():
                 time.sleep(0.1)
 """
@@ -63,30 +66,52 @@ def cluster() -> Iterator[tuple[StartedCluster, Path]]:
         yield made
 
 
-def test_a_submitted_grid_outlives_a_node_and_gives_the_table_of_inline(
-    cluster: tuple[StartedCluster, Path], tmp_path: Path
-) -> None:
-    started, folder = cluster
-    submitted, inline, out = (tmp_path / name for name in ("checkout", "inline", "out"))
-    submitted.mkdir()
-    (submitted / "accepted.yaml").write_text(CONFIG, encoding="utf-8")
-    (submitted / "mine.py").write_text(PLUGIN, encoding="utf-8")
-    run = ["run", "accepted.yaml", "--plugin", "mine.py", "--out"]
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("checkout")
+    (folder / "accepted.yaml").write_text(CONFIG, encoding="utf-8")
+    (folder / "mine.py").write_text(PLUGIN, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def inline(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Yield the folder of a run by the inline executor that goes on meanwhile."""
+    out = tmp_path_factory.mktemp("inline")
     reference = subprocess.Popen(
-        [sys.executable, "-m", "benchmark", *run, str(inline), "--executor", "inline"],
-        cwd=submitted,
+        [sys.executable, "-m", "benchmark", *RUN, str(out), "--executor", "inline"],
+        cwd=checkout,
         env={**os.environ, "PYTHONPATH": os.getcwd()},
         stdout=subprocess.DEVNULL,
     )
-    started.start_head(folder / "head", cpus=1, OUT=str(out))
-    doomed = started.start_node(folder / "doomed", cpus=1, OUT=str(out), DOOMED="yes")
-    log = tmp_path / "job.log"
-    job = submit(started, submitted, ["initbench", *run, str(out)], log)
+    yield out
+    reference.kill()
+    reference.wait()
+
+
+@pytest.mark.parametrize("how", ["killed", "cut off and reached again"])
+def test_a_submitted_grid_outlives_a_node_and_gives_the_table_of_inline(
+    cluster: tuple[StartedCluster, Path], checkout: Path, inline: Path, tmp_path: Path, how: str
+) -> None:
+    started, folder = cluster
+    out, log = tmp_path / "out", tmp_path / "job.log"
+    started.start_head(folder / "head", 1, OUT=str(out))
+    lost = started.start_node(folder / "lost", 1, OUT=str(out), DOOMED="yes")
+    job = submit(started, checkout, ["initbench", *RUN, str(out)], log)
     wait_until((out / "in-flight").exists, 150, job)
     before = (out / "records.jsonl").read_bytes().count(b"\n")
-    os.kill(process_named("raylet", doomed), signal.SIGKILL)
+    if how == "killed":
+        os.kill(process_named("raylet", lost), signal.SIGKILL)
+    else:
+        of_node = descendants(lost.pid)
+        for process in of_node:
+            os.kill(process, signal.SIGSTOP)
+        wait_until(lambda: b"cannot be reached" in log.read_bytes(), 120, job)
+        (out / "reached-again").touch()
+        for process in of_node:
+            os.kill(process, signal.SIGCONT)
     assert job.wait(timeout=120) == 0, log.read_text(encoding="utf-8")
-    assert reference.wait(timeout=120) == 0
+    wait_until((inline / "trials.csv").exists, 120)
 
     assert 4 <= before < 24
     assert table(out) == table(inline)

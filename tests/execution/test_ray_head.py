@@ -48,9 +48,9 @@ def test_after_the_heads_death_records_are_kept_and_the_next_run_ends_in_the_sam
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     with started_cluster() as (cluster, folder):
         cluster.start_head(folder / "head", cpus=1)
-        where = ["--out", killed, "--address", cluster.address]
+        where = ["--out", str(killed), "--address", cluster.address]
         driver = subprocess.Popen(
-            [sys.executable, "-c", DRIVER, "run", config, *where],
+            [sys.executable, "-c", DRIVER, "run", str(config), *where],
             env={**cluster.environment, "PYTHONPATH": str(Path(__file__).parents[2])},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
