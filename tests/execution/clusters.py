@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 FAST_HEALTH_CHECKS = {
     "health_check_initial_delay_ms": 0,
@@ -163,7 +164,7 @@ def answers(port: int) -> bool:
 
 
 def wait_until(
-    reached: Callable[[], bool], seconds: float, process: subprocess.Popen[bytes] | None = None
+    reached: Callable[[], bool], seconds: float, process: subprocess.Popen[Any] | None = None
 ) -> None:
     """Wait until something is so; fails if the process ends, or the time, before."""
     end = time.monotonic() + seconds

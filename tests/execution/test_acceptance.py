@@ -133,6 +133,7 @@ def submit(
     """Submit a command as a job and return the client that follows it."""
     line = [sys.executable, "-m", "ray.scripts.scripts", "job", "submit"]
     line += ["--working-dir", str(folder), "--", *command]
+    # The head's agent takes its time to come up.
     for _ in range(6):
         with log.open("wb") as file:
             job = subprocess.Popen(
@@ -147,6 +148,5 @@ def submit(
         )
         if ended() is None:
             return job
-        # The head's agent takes its time to come up.
         assert b"No available agent" in log.read_bytes(), log.read_text(encoding="utf-8")
     raise TimeoutError(log.read_text(encoding="utf-8"))
