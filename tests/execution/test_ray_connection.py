@@ -38,7 +38,7 @@ def test_a_local_ray_refuses_clients_without_its_token_and_has_no_dashboard(loca
                 ask(b"", timeout=20, metadata=wrong)
             assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED
     assert not local._private.worker.get_dashboard_url()
-    answering = [port for port in listening(descendants(os.getpid())) if serves_http(port)]
+    answering = [port for port in listening(descendants(os.getpid())) if is_dashboard(port)]
     assert answering == []
 
 
@@ -59,12 +59,12 @@ def listening(processes: list[int]) -> set[int]:
     return ports
 
 
-def serves_http(port: int) -> bool:
-    """Whether a port answers as Ray's dashboard and job server do."""
+def is_dashboard(port: int) -> bool:
+    """Whether a port answers as Ray's dashboard and job server do, and its metrics do not."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", "/api/version")
-        return connection.getresponse().status == 200
+        return b"ray_version" in connection.getresponse().read()
     except (OSError, http.client.HTTPException):
         return False
     finally:
