@@ -23,11 +23,11 @@ import time
 from benchmark import initializer
 
 
-@initializer("eater", summary="takes four gibibytes of memory")
+@initializer("eater", summary="takes six gibibytes of memory")
 def eater(weight, layer, generator):
     weight.normal_(0.0, 0.05, generator=generator)
     eaten = []
-    for _ in range(64):
+    for _ in range(96):
         eaten.append(b"x" * 2**26)
         time.sleep(0.05)
 """
@@ -45,10 +45,10 @@ def test_a_method_that_eats_its_hosts_memory_is_out_of_memory_and_no_other(
     )
     out = tmp_path / "out"
     total, used = memory()
-    if total - used < 6 * GIB:
-        pytest.skip("this machine has no 6 GiB of memory to spare")
+    if total - used < 8 * GIB:
+        pytest.skip("this machine has no 8 GiB of memory to spare")
     with started_cluster() as (cluster, folder):
-        threshold = str((used + 2 * GIB) / total)
+        threshold = str((used + 4 * GIB) / total)
         monitor = {
             "RAY_memory_usage_threshold": threshold,
             "RAY_memory_monitor_refresh_ms": "50",
