@@ -85,6 +85,12 @@ class Execution(Section):
         description="Kinds of device to train on, names or patterns; none: all there are.",
         examples=[["H100", "*A100*80GB*"]],
     )
+    wait_for_nodes_minutes: float = Field(
+        default=0.0,
+        ge=0,
+        description="Minutes to wait for nodes with room for a worker, which Ray's autoscaler is"
+        " asked for; 0: the nodes that are there, and no request.",
+    )
     attempts: int = Field(default=3, ge=1, description="Tries of a trial whose worker was lost.")
 
     @field_validator("gpus_per_worker")

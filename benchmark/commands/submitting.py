@@ -30,7 +30,7 @@ def submit(
     """Upload what the grid takes, start it as a job and follow it; return the job's exit code."""
     from benchmark.config import load_config
     from benchmark.execution.provenance import COMMIT, commit
-    from benchmark.execution.submission import connect, pack
+    from benchmark.execution.submission import connect, pack, send
     from benchmark.plugins import load_plugins
 
     # Whatever is wrong with the grid is said here, not in the log of a job.
@@ -43,10 +43,12 @@ def submit(
         environment.setdefault("env_vars", {}).setdefault(COMMIT, found)
     with tempfile.TemporaryDirectory() as folder:
         parcel = pack(Path(folder), config, loaded.plugins, plugins, arguments)
-        job = client.submit_job(
-            entrypoint=shlex.join(parcel.command),
-            runtime_env={**environment, "working_dir": folder},
-            metadata={"initbench": loaded.name},
+        job = send(
+            client,
+            shlex.join(parcel.command),
+            {**environment, "working_dir": folder},
+            loaded.name,
+            lambda line: typer.echo(line, err=True),
         )
     typer.echo(f"job {job}")
     if detach:

@@ -5,9 +5,16 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import socket
+import time
+from dataclasses import dataclass, field
 from typing import Any
 
-from benchmark.errors import UsageError
+from benchmark.errors import RunError, UsageError
+
+HEAD_SECONDS = 45.0
+"""A head that does not answer for so long is given up. After 60 s Ray ends the whole process from
+within, without an exception, so that nothing could be said any more."""
 
 
 def connect(address: str | None, workers: int | None) -> Any:
@@ -39,6 +46,37 @@ def connect(address: str | None, workers: int | None) -> Any:
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UsageError(f"cannot join the Ray cluster at {where}: {first_line(error)}") from error
     return ray
+
+
+@dataclass
+class Head:
+    """Whether the cluster's head can be reached: most of Ray's calls block for as long as not."""
+
+    address: str
+    _silent_since: float | None = field(default=None, init=False)
+
+    def answers(self) -> bool:
+        """Whether it does now; raises RunError once it has not for HEAD_SECONDS."""
+        host, _, port = self.address.rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=5.0).close()
+        except OSError as error:
+            now = time.monotonic()
+            if self._silent_since is None:
+                self._silent_since = now
+            if now - self._silent_since >= HEAD_SECONDS:
+                raise RunError(
+                    f"the head of the Ray cluster at {self.address} has not answered for"
+                    f" {HEAD_SECONDS:.0f} s ({error}). What is finished is kept; run again to go on"
+                ) from error
+            return False
+        self._silent_since = None
+        return True
+
+    @property
+    def silent(self) -> bool:
+        """Whether it did not answer when last asked."""
+        return self._silent_since is not None
 
 
 def first_line(error: BaseException) -> str:

@@ -49,6 +49,14 @@ class Demand:
             slots = min(slots, self.workers_per_node)
         return 0 if self.on_gpu(resources) and self._excludes(accelerator(resources)) else slots
 
+    @property
+    def resources(self) -> dict[str, float]:
+        """What a worker surely takes, as Ray counts it; a GPU only where one is demanded."""
+        needed = {"CPU": float(self.settings.threads)}
+        if self.settings.device == "cuda" or self.devices:
+            needed["GPU"] = self.gpus_per_worker
+        return needed
+
     def allows(self, device: str) -> bool:
         """Whether the config wants this kind of device."""
         name = device.lower()

@@ -29,6 +29,7 @@ from benchmark.execution.pairs import Kinds, Pair
 from benchmark.execution.ray_actor import WorkerActor
 from benchmark.execution.ray_connection import connect
 from benchmark.execution.ray_nodes import Demand
+from benchmark.execution.ray_requests import Requests
 from benchmark.execution.ray_workers import Actor, Workers, on_node, reason
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ class RayExecutor:
     local one that lives as long as this.
 
     `workers_per_node` bounds the actors of a node, `gpus_per_worker` is a share of a GPU or a
-    number of whole ones, `devices` names the kinds that are wanted.
+    number of whole ones, `devices` names the kinds that are wanted. With `patience`, in seconds,
+    Ray's autoscaler is asked for nodes, and waited for so long; no request outlives this.
     """
 
     keeps_limits = True
@@ -80,11 +82,12 @@ class RayExecutor:
         workers_per_node: int | None = None,
         gpus_per_worker: float = 1.0,
         devices: Sequence[str] = (),
+        patience: float = 0.0,
         actor_class: type = WorkerActor,
     ) -> None:
         self._ray = connect(address, workers_per_node)
         demand = Demand(settings, gpus_per_worker, workers_per_node, tuple(devices))
-        self._workers = Workers(self._ray, demand, actor_class)
+        self._workers = Workers(self._ray, demand, actor_class, Requests(demand, patience))
         self._busy: dict[Any, Busy] = {}
         self._dead: dict[Any, Dead] = {}
         self._workers.fill()
@@ -152,6 +155,8 @@ class RayExecutor:
         while queue or self._busy or self._dead:
             if time.monotonic() >= next_fill:
                 self._workers.fill()
+                if not self._workers.head.silent:
+                    self._workers.requests.ask(len(queue) + len(self._busy))
                 next_fill = time.monotonic() + POLL_SECONDS
             present = self._present_kinds() if queue and self._workers.idle else set()
             for actor in list(self._workers.idle) if queue else ():
@@ -167,8 +172,12 @@ class RayExecutor:
             self._workers.news.clear()
 
     def close(self) -> None:
-        with contextlib.suppress(Exception):
-            self._ray.shutdown()
+        # Without its head both would block until Ray ends this process.
+        if not self._workers.head.silent:
+            with contextlib.suppress(Exception):
+                self._workers.requests.withdraw()
+            with contextlib.suppress(Exception):
+                self._ray.shutdown()
 
     def _take_job(
         self, queue: deque[Job], kinds: Kinds, kind: str, present: Collection[str]
@@ -222,7 +231,8 @@ class RayExecutor:
             exceptions.ActorUnavailableError,
             exceptions.ActorUnschedulableError,
         ) as error:
-            return self._end(busy, Outcome(failure="lost", message=reason(error)))
+            where = f"on node {self._workers.nodes.name(busy.actor.node)}: {reason(error)}"
+            return self._end(busy, Outcome(failure="lost", message=where))
         except exceptions.OutOfMemoryError as error:
             return self._end(busy, self._out_of_host_memory(busy.actor.node, error))
         except exceptions.RayError as error:
@@ -246,7 +256,8 @@ class RayExecutor:
         """End a worker that is dead or must be, and ask its node for what it wrote."""
         self._workers.drop(busy.actor)
         path, node = busy.actor.greeting.output, busy.actor.node
-        if not path or node not in self._workers.nodes.alive:
+        reachable = node in self._workers.nodes.alive and self._workers.head.answers()
+        if not path or not reachable:
             return [(busy.job, outcome)]
         options = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": on_node(node)}
         read = self._ray.remote(last_words).options(**options).remote(path, busy.job.name)

@@ -12,8 +12,9 @@ from typing import Any
 from benchmark.errors import RunError, UsageError
 from benchmark.execution.jobs import Event, NodesSeen, Notice
 from benchmark.execution.ray_actor import Greeting
-from benchmark.execution.ray_connection import first_line
+from benchmark.execution.ray_connection import Head, first_line
 from benchmark.execution.ray_nodes import Demand, Nodes
+from benchmark.execution.ray_requests import Requests
 
 WITHOUT_WORKERS_SECONDS = 300.0
 """Where every node of a cluster has left, others are waited for so long."""
@@ -36,8 +37,10 @@ class Workers:
     `news` is what people should know, `error` what ended a worker last.
     """
 
-    def __init__(self, ray: Any, demand: Demand, actor_class: type) -> None:
+    def __init__(self, ray: Any, demand: Demand, actor_class: type, requests: Requests) -> None:
         self.nodes = Nodes(ray, demand)
+        self.requests = requests
+        self.head = Head(ray.get_runtime_context().gcs_address)
         self.idle: list[Actor] = []
         self.warming: dict[Any, Actor] = {}
         self.news: list[Event] = []
@@ -51,7 +54,15 @@ class Workers:
         self._ever_ready = False
 
     def fill(self) -> None:
-        """Start the actors that the nodes which are there have room for; forget the others'."""
+        """Start the actors that the nodes which are there have room for; forget the others'.
+
+        Raises RunError where the head stays away.
+        """
+        was_silent = self.head.silent
+        if not self.head.answers():
+            if not was_silent:
+                self.news.append(Notice("the head of the cluster does not answer; waiting for it"))
+            return
         first = not self.nodes.alive
         for words, names in zip(_CHANGES, self.nodes.look(), strict=True):
             if not first:
@@ -98,8 +109,9 @@ class Workers:
         """End an actor; its place is free."""
         self._present[actor.node] -= 1
         self.idle = [each for each in self.idle if each is not actor]
-        with contextlib.suppress(Exception):
-            self._ray.kill(actor.handle)
+        if self.head.answers():
+            with contextlib.suppress(Exception):
+                self._ray.kill(actor.handle)
 
     def leave_out(self, node: str, why: str) -> None:
         """Give a node no more work."""
@@ -114,23 +126,32 @@ class Workers:
     def settle_emptiness(self, working: bool) -> None:
         """Wait for nodes where there is no worker at all.
 
-        Raises UsageError where there never was one, RunError where none comes in time.
+        Raises UsageError where there never was one and none was asked for, RunError where none
+        comes in time.
         """
-        if working or self.idle or self.warming:
+        if working or self.idle:
             self._without_since = None
+            return
+        if self.warming:
             return
         self.fill()
         if self.warming:
             return
-        if not self._ever_ready:
+        # A node that fails to start workers fails again; one that has gone may have a successor.
+        unfit = any(node in self.nodes.alive for node in self.nodes.left_out)
+        if not self._ever_ready and (unfit or not self.requests.patience):
             raise UsageError(self._none())
+        patience = max(self.requests.patience, WITHOUT_WORKERS_SECONDS * self._ever_ready)
         now = time.monotonic()
         if self._without_since is None:
             self._without_since = now
-            if not self.nodes.left_out:
+            if not self._ever_ready:
+                self.requests.begin()
+            elif not unfit:
                 self.news.append(Notice("no node is left; waiting for others"))
-        if self.nodes.left_out or now - self._without_since > WITHOUT_WORKERS_SECONDS:
-            raise RunError(f"{self._none()}. What is finished is kept; run again to go on")
+        if unfit or now - self._without_since > patience:
+            waited = f" after {patience / 60:g} min" if self.requests.patience else ""
+            raise RunError(f"{self._none()}{waited}. What is finished is kept; run again to go on")
         time.sleep(1.0)
 
     def _start(self, node: str) -> None:
@@ -150,7 +171,10 @@ class Workers:
     def _none(self) -> str:
         if self.error:
             return f"no worker could be started: {self.error}"
-        return f"no node of the Ray cluster has room for a worker of {self._demand}"
+        none = f"no node of the Ray cluster has room for a worker of {self._demand}"
+        if self.requests.patience:
+            return none
+        return f"{none}; where nodes come on demand, set execution.wait_for_nodes_minutes"
 
 
 def on_node(node: str) -> Any:

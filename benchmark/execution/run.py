@@ -156,4 +156,5 @@ def make_executor(config: GridConfig, plugins: Collection[Plugin]) -> Executor:
         workers_per_node=execution.workers,
         gpus_per_worker=execution.gpus_per_worker,
         devices=execution.devices,
+        patience=60 * execution.wait_for_nodes_minutes,
     )

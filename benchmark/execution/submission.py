@@ -96,6 +96,31 @@ def connect(address: str | None) -> JobSubmissionClient:
         ) from error
 
 
+def send(
+    client: JobSubmissionClient,
+    command: str,
+    environment: dict[str, Any],
+    name: str,
+    notify: Callable[[str], None],
+) -> str:
+    """Start a command as a job and return its id.
+
+    A head that has only just been started is waited for. Raises UsageError where none is taken.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return client.submit_job(
+                entrypoint=command, runtime_env=environment, metadata={"initbench": name}
+            )
+        except (RuntimeError, OSError) as error:
+            # Ray's own words, and it has none but a status of 500 besides.
+            if "No available agent" not in str(error) or time.monotonic() > deadline:
+                raise UsageError(f"the job server took no job: {error}") from error
+            notify("The cluster's head is not ready for jobs yet. Trying again.")
+        time.sleep(POLL_SECONDS)
+
+
 def follow(
     client: JobSubmissionClient,
     job: str,

@@ -88,7 +88,8 @@ def test_every_pod_of_the_job_is_unprivileged_and_behind_the_policy() -> None:
         for container in template["spec"]["containers"]:
             assert container["securityContext"]["allowPrivilegeEscalation"] is False
     (workers,) = cluster["workerGroupSpecs"]
-    assert workers["minReplicas"] >= 1, "a run without any worker stops"
+    assert workers["minReplicas"] == workers["replicas"] == 0
+    assert "execution.wait_for_nodes_minutes=" in spec["entrypoint"], "nobody asks for a worker"
     assert cluster["enableInTreeAutoscaling"] is True
     claim = cluster["headGroupSpec"]["template"]["spec"]["volumes"][0]["persistentVolumeClaim"]
     assert claim["claimName"] == documents["PersistentVolumeClaim"]["metadata"]["name"]

@@ -15,7 +15,7 @@ import pytest
 from benchmark.commands import submitting
 from benchmark.errors import UsageError
 from benchmark.execution import submission
-from benchmark.execution.submission import follow, pack
+from benchmark.execution.submission import follow, pack, send
 from tests.conftest import Command
 
 WriteConfig = Callable[..., Path]
@@ -78,6 +78,23 @@ def test_a_broken_connection_is_taken_up_where_it_broke() -> None:
     assert follow(client, "job", written.append, notes.append) == ("FAILED", 2)  # type: ignore[arg-type]
     assert "".join(written) == "one\ntwo\nthree\n"
     assert len(notes) == 1
+
+
+def test_a_head_that_is_not_ready_yet_is_asked_again_and_a_refusal_is_said() -> None:
+    notes: list[str] = []
+    answers: list[Any] = [RuntimeError("status code 500: No available agent to submit job"), "job"]
+
+    def submit_job(**options: Any) -> str:
+        if isinstance(answer := answers.pop(0), Exception):
+            raise answer
+        return str(answer)
+
+    client: Any = SimpleNamespace(submit_job=submit_job)
+    assert send(client, "true", {}, "grid", notes.append) == "job"
+    assert len(notes) == 1
+    answers.append(RuntimeError("status code 400: the working_dir is too large"))
+    with pytest.raises(UsageError, match="took no job: .*too large"):
+        send(client, "true", {}, "grid", notes.append)
 
 
 def test_a_server_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
