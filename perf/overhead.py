@@ -52,10 +52,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="an epoch of few trials")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--out", type=Path, help="a new folder that keeps the results")
     parser.add_argument("--json", type=Path, help="file for the numbers")
     arguments = parser.parse_args()
+    if arguments.out and arguments.out.exists():
+        parser.error(f"{arguments.out} exists: what a whole grid costs needs a new folder")
     changes = [*(QUICK if arguments.quick else []), *arguments.set]
-    found = measure(arguments.config, arguments.workers, changes)
+    found = measure(arguments.config, arguments.workers, changes, arguments.out)
     print(f"{summary(found)}\n\n{breakdown(found)}")
     if arguments.json:
         from perf.versions import versions
@@ -64,14 +67,16 @@ def main() -> None:
         arguments.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def measure(config: str, workers: int, changes: Sequence[str]) -> dict[str, Any]:
+def measure(
+    config: str, workers: int, changes: Sequence[str], keep: Path | None = None
+) -> dict[str, Any]:
     """Run a grid in a process of its own; return its trials, wall seconds and seconds by phase.
 
-    The seconds of a phase are those of all workers together.
+    The seconds of a phase are those of all workers together. Results go to the folder `keep`.
     """
     with tempfile.TemporaryDirectory() as folder:
         marks = Path(folder) / "marks.json"
-        out = str(Path(folder) / "out")
+        out = str((keep or Path(folder) / "out").resolve())
         asked = [config, out, str(marks), f"execution.workers={workers}", *changes]
         start = time.monotonic()
         subprocess.run(
