@@ -63,7 +63,8 @@ def _seeds(value: Any) -> Any:
         good = isinstance(value, (list, tuple)) and 1 <= len(value) <= MAX_SEEDS
         good = good and all(type(seed) is int and 0 <= seed <= LARGEST_SEED for seed in value)
     if not good:
-        what = f"{shown(value)} where a number of seeds (at least 1) or a list of seeds belongs"
+        wanted = f"a number of seeds (1 to {MAX_SEEDS:,}) or a list of them"
+        what = f"{shown(value)} where {wanted} belongs"
         raise contradiction([((), what)])
     return value if isinstance(value, int) else _distinct(tuple(value))
 
