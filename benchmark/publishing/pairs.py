@@ -22,7 +22,7 @@ class EveryPair:
 
     `names` are the treatments by name. `rankings[b]` is the ranking with names[b] as the baseline.
     `first` and `second` are the places of the pairs' arms, first < second; `difference` and
-    `half_width` [cell, pair] are accuracy of the first less that of the second and half the 95 %
+    `half_width` [cell, pair] are accuracy of the first minus that of the second and half the 95 %
     interval, NaN below three pairs; `marked` those that stand out among their pair's cells.
     """
 

@@ -69,7 +69,7 @@ def heat_map(findings: Findings) -> str:
     for spine in axes.spines.values():
         spine.set_visible(False)
     axes.set_xlabel(
-        f"accuracy less that of {shortened(evidence.baseline)}, points;"
+        f"accuracy minus that of {shortened(evidence.baseline)}, points;"
         f" full colour from ±{limit:.2g}; * stands out; grey: no three pairs",
         color=MUTED,
     )
