@@ -9,6 +9,7 @@ written down as well. The plan is a file of lines that are only ever added; the 
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,8 +28,8 @@ LARGEST_COHORT = 32
 LARGEST_LAST = 0.03
 """The largest share of a worker's time that a cohort at the queue's end takes."""
 
-DEAREST_SPLIT = 1.15
-"""So many times what the whole takes, two halves may take together."""
+DEAREST_SPLIT = 1.05
+"""So many times what a whole cohort takes, its parts may take together."""
 
 Measure = Callable[[Sequence[Cohort]], "list[Throughput]"]
 
@@ -224,19 +225,24 @@ def split_end(
 
     What a cohort takes is known to a tenth at best, and of long ones at the end a worker waits for
     as much. So the shortest, one for each worker, are halved until none takes more than a share of
-    what a worker has to do; those stay whole whose halves would take clearly longer together.
+    what a worker has to do, or until their parts would take clearly longer than the whole.
     """
     short = LARGEST_LAST * sum(map(cost, cohorts)) / workers
     ordered = sorted(cohorts, key=cost)
-    parts, last = ordered[workers:], ordered[:workers]
-    while last:
-        whole = last.pop()
-        if len(whole.trials) > 1 and cost(whole) > short:
-            halves = whole.halves()
-            if sum(map(cost, halves)) <= DEAREST_SPLIT * cost(whole):
-                last += halves
-                continue
-        parts.append(whole)
+    last = [_parts(whole, cost, short) for whole in ordered[:workers]]
+    return [*ordered[workers:], *itertools.chain.from_iterable(last)]
+
+
+def _parts(whole: Cohort, cost: Callable[[Cohort], float], short: float) -> list[Cohort]:
+    """Return a cohort in parts that take at most `short` each, if that is not too dear."""
+    parts = [whole]
+    while any(len(each.trials) > 1 and cost(each) > short for each in parts):
+        finer = [
+            half for each in parts for half in (each.halves() if len(each.trials) > 1 else (each,))
+        ]
+        if sum(map(cost, finer)) > DEAREST_SPLIT * cost(whole):
+            break
+        parts = finer
     return parts
 
 

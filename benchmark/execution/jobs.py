@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from benchmark.training.speed import Throughput
 
 Failure = Literal["out_of_memory", "timeout", "lost", "error", "unfit_node"]
-"""`unfit_node`: the trial was not begun, because its node cannot read the data."""
+"""`unfit_node`: the node cannot read the data, which is no fault of the trial."""
 
 
 @dataclass(frozen=True)

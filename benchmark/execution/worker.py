@@ -22,7 +22,7 @@ from benchmark.execution.jobs import Failure, Outcome, Settings
 from benchmark.execution.provenance import provenance
 from benchmark.training.checkpoint import Checkpoints, NoCheckpoints
 from benchmark.training.cohort import CohortMemoryError, train_cohort
-from benchmark.training.data import CellData, prepare
+from benchmark.training.data import CellData, DataError, prepare
 from benchmark.training.device import choose_device, is_out_of_memory
 from benchmark.training.probe import image_size_of, probe
 from benchmark.training.speed import Throughput
@@ -80,7 +80,9 @@ class Worker:
                 if self._device.type == "cuda":
                     torch.cuda.empty_cache()
                 return Outcome(failure="out_of_memory", message=str(error))
-            return Outcome(failure="error", message=traceback.format_exc().rstrip())
+            unreadable = isinstance(error, DataError)
+            failure = "unfit_node" if unreadable else "error"
+            return Outcome(failure=failure, message=traceback.format_exc().rstrip())
         return Outcome(records=tuple(records))
 
     @property

@@ -182,7 +182,9 @@ def build(
                 f"cannot build {architecture} for {channels} x {image_size} x {image_size} images"
                 f" and {classes} classes: {str(error) or type(error).__name__}"
             ) from error
-    setattr(model, _BUILT_AS, (str(call), channels, classes, image_size))
+    # A plugin may draw how its layers are wired from the seed.
+    own = seed if any(call.name == method.name for method in architectures.all()) else None
+    setattr(model, _BUILT_AS, (str(call), channels, classes, image_size, own))
     return model
 
 

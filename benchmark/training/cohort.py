@@ -14,7 +14,7 @@ import torch
 from benchmark.training import resumable, stackable
 from benchmark.training.checkpoint import Checkpoints, NoCheckpoints
 from benchmark.training.course import Candidate, build
-from benchmark.training.data import CellData, Split
+from benchmark.training.data import CellData, DataError, Split
 from benchmark.training.device import is_out_of_memory, own_global_state, synchronise
 from benchmark.training.network import Network, Stack
 from benchmark.trial import Record, Trial
@@ -48,7 +48,7 @@ def train_cohort(
     records say why. Replicas share nothing but the batches. Whatever a trial does wrong - it
     diverges, its model raises - becomes its record, and the others go on. Training begins where
     `checkpoints` left it, to the same numbers. torch's global random state is left as it was.
-    Raises CohortMemoryError.
+    Raises CohortMemoryError, and DataError for an image that cannot be read.
     """
     with own_global_state(cohort.cell.recipe, device):
         saved = checkpoints.load()
@@ -115,7 +115,7 @@ class _Training:
             why = stackable.why_not(self.candidates, data.channels, data.classes, data.image_size)
             if not why:
                 return self._train([Stack(self.candidates, data, self._device)])
-        except _UnfitStateError:
+        except (_UnfitStateError, DataError):
             raise
         except Exception as error:
             if is_out_of_memory(error):
@@ -213,6 +213,8 @@ class _Training:
         """Turn whatever a trial raises into its record, but for what concerns the whole cohort."""
         try:
             yield
+        except DataError:
+            raise
         except (Exception, SystemExit) as error:
             if is_out_of_memory(error):
                 raise CohortMemoryError(str(error)) from error

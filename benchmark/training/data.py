@@ -29,6 +29,10 @@ BATCHES_AHEAD = 3
 Batch = tuple[torch.Tensor, torch.Tensor]
 
 
+class DataError(Exception):
+    """An image that this machine cannot read: no fault of whatever is trained on it."""
+
+
 class Pixels(Protocol):
     """Images of one size that come in batches, uint8 [n, channels, side, side], on the device."""
 
@@ -96,8 +100,10 @@ class FilePixels:
         try:
             with Image.open(path) as image:
                 out[:] = np.asarray(self._transform(image.convert("RGB"))).transpose(2, 0, 1)
+        except MemoryError:
+            raise
         except Exception as error:  # A decoder's own: ValueError, a bomb's, a SyntaxError.
-            raise OSError(f"cannot decode the image {path}: {error}") from error
+            raise DataError(f"cannot decode the image {path}: {error}") from error
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,19 @@ def test_cohorts_stay_whole_where_halves_take_clearly_longer_or_nothing_is_gaine
     assert set(split_end(single, lambda cohort: 1.0, 2)) == set(single)
 
 
+def test_what_splitting_costs_is_counted_from_the_whole() -> None:
+    whole = [make_cohort(*(("timm", 32 * i + j) for j in range(32))) for i in range(2)]
+
+    def cost(cohort: Cohort) -> float:
+        """Four percent more a trial with every halving."""
+        size = len(cohort.trials)
+        return size * 1.04 ** (5 - np.log2(size))
+
+    parts = split_end(whole, cost, 2)
+    assert [len(each.trials) for each in parts] == [16] * 4
+    assert sum(map(cost, parts)) <= 1.05 * sum(map(cost, whole))
+
+
 def test_a_cell_that_is_slower_stacked_stays_one_by_one() -> None:
     cell = make_cell()
     assert choose_sizes({cell: [100]}, {cell: {1: 1.0, 2: 1.01}}, 2) == {cell: 1}

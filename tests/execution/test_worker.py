@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmark import plugins
 from benchmark.execution.jobs import Settings
 from benchmark.execution.worker import Worker
+from benchmark.training.data import DataError, MemoryPixels
 from tests.conftest import make_cohort
 
 MISBEHAVIOUR = """
@@ -84,6 +86,22 @@ def test_a_full_device_is_no_error_of_the_method(worker: Worker) -> None:
     outcome = worker.train(make_cohort(("full", 0)))
     assert (outcome.failure, outcome.records) == ("out_of_memory", ())
     assert worker.train(make_cohort(("timm", 0))).records[0].status == "ok"
+
+
+@pytest.mark.parametrize("treatments", [[("timm", 0)], [("timm", 0), ("timm", 1)]])
+def test_an_image_that_cannot_be_read_in_training_is_no_error_of_the_method(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, treatments: list[tuple[str, int]]
+) -> None:
+    def unreadable(*given: object) -> Iterator[torch.Tensor]:
+        raise DataError("cannot decode the image 7.jpg: Input/output error")
+        yield
+
+    cohort = make_cohort(*treatments)
+    worker.train(cohort)
+    monkeypatch.setattr(MemoryPixels, "stream", unreadable)
+    outcome = worker.train(cohort)
+    assert (outcome.failure, outcome.records) == ("unfit_node", ())
+    assert "7.jpg" in outcome.message
 
 
 def test_data_that_cannot_be_read_are_the_nodes_fault_until_they_can(

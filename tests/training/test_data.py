@@ -19,6 +19,7 @@ from benchmark.training.data import (
     BATCHES_AHEAD,
     EVALUATION_BATCH,
     CellData,
+    DataError,
     FilePixels,
     MemoryPixels,
     Split,
@@ -328,7 +329,7 @@ def test_a_file_that_cannot_be_decoded_is_named(
     path = tmp_path / name
     path.write_bytes(harm(path.read_bytes()))
     index = list(files.paths).index(str(path))
-    with pytest.raises(OSError, match=f"cannot decode the image .*{name}"):
+    with pytest.raises(DataError, match=f"cannot decode the image .*{name}"):
         list(FilePixels(files, 8, CPU).stream([torch.tensor([index])]))
 
 
@@ -353,7 +354,7 @@ def test_a_stream_of_files_decodes_little_ahead_and_ends_its_threads(files: File
 
 def test_a_file_that_is_gone_is_named(files: FileImages) -> None:
     Path(files.paths[4]).unlink()
-    with pytest.raises(OSError, match=r"cannot decode the image .*4\.jpg"):
+    with pytest.raises(DataError, match=r"cannot decode the image .*4\.jpg"):
         list(FilePixels(files, 8, CPU).stream([torch.tensor([4])]))
 
 
