@@ -59,7 +59,8 @@ class Head:
         """Whether it does now; raises RunError once it has not for HEAD_SECONDS."""
         host, _, port = self.address.rpartition(":")
         try:
-            socket.create_connection((host, int(port)), timeout=5.0).close()
+            # Ray writes an IPv6 address in brackets, sockets want it without.
+            socket.create_connection((host.strip("[]"), int(port)), timeout=5.0).close()
         except OSError as error:
             now = time.monotonic()
             if self._silent_since is None:

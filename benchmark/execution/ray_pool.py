@@ -69,7 +69,8 @@ class RayExecutor:
 
     `workers_per_node` bounds the actors of a node, `gpus_per_worker` is a share of a GPU or a
     number of whole ones, `devices` names the kinds that are wanted. With `patience`, in seconds,
-    Ray's autoscaler is asked for nodes, and waited for so long; no request outlives this.
+    Ray's autoscaler is asked for nodes, and waited for so long; `close` takes the request back,
+    which a driver that is killed leaves to the cluster.
     """
 
     keeps_limits = True
@@ -111,7 +112,7 @@ class RayExecutor:
                 continue
             actor = fresh[0]
             try:
-                problems = list(self._ray.get(actor.handle.check.remote(cells)))
+                problems = list(self._answer(actor.handle.check.remote(cells)))
             except self._ray.exceptions.RayError as error:
                 self._workers.drop(actor)
                 self._workers.fill()
@@ -140,7 +141,7 @@ class RayExecutor:
             ]
             for actor, share, answer in asked:
                 try:
-                    found |= dict(zip(share, self._ray.get(answer), strict=True))
+                    found |= dict(zip(share, self._answer(answer), strict=True))
                 except self._ray.exceptions.RayError as error:
                     self._workers.drop(actor)
                     self._workers.error = reason(error)
@@ -156,7 +157,8 @@ class RayExecutor:
             if time.monotonic() >= next_fill:
                 self._workers.fill()
                 if not self._workers.head.silent:
-                    self._workers.requests.ask(len(queue) + len(self._busy))
+                    wanted = self._workers.nodes.bundles(len(queue) + len(self._busy))
+                    self._workers.requests.ask(wanted)
                 next_fill = time.monotonic() + POLL_SECONDS
             present = self._present_kinds() if queue and self._workers.idle else set()
             for actor in list(self._workers.idle) if queue else ():
@@ -209,9 +211,8 @@ class RayExecutor:
         if not waiting:
             time.sleep(POLL_SECONDS / 10)
             return []
-        done, _ = self._ray.wait(waiting, timeout=POLL_SECONDS)
         ended = []
-        for reference in done:
+        for reference in self._wait(waiting):
             if reference in self._workers.warming:
                 self._workers.greet(reference)
             elif reference in self._dead:
@@ -219,6 +220,18 @@ class RayExecutor:
             else:
                 ended += self._take(reference)
         return ended + self._overdue()
+
+    def _wait(self, references: list[Any]) -> list[Any]:
+        """Wait a moment; return those that are done. Raises RunError where the head stays away."""
+        self._workers.head_answers()
+        done, _ = self._ray.wait(references, timeout=POLL_SECONDS)
+        return list(done)
+
+    def _answer(self, reference: Any) -> Any:
+        """Return a worker's answer; to wait for it in `get` is to be ended with a lost head."""
+        while not self._wait([reference]):
+            pass
+        return self._ray.get(reference)
 
     def _take(self, reference: Any) -> list[tuple[Job, Outcome]]:
         """Return what came of a job; nothing yet if its dead worker's last words are awaited."""
@@ -256,7 +269,7 @@ class RayExecutor:
         """End a worker that is dead or must be, and ask its node for what it wrote."""
         self._workers.drop(busy.actor)
         path, node = busy.actor.greeting.output, busy.actor.node
-        reachable = node in self._workers.nodes.alive and self._workers.head.answers()
+        reachable = node in self._workers.nodes.alive and self._workers.head_answers()
         if not path or not reachable:
             return [(busy.job, outcome)]
         options = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": on_node(node)}

@@ -53,15 +53,20 @@ class Workers:
         self._without_since: float | None = None
         self._ever_ready = False
 
+    def head_answers(self) -> bool:
+        """Whether the head does; where it ceases to, that is news. Raises RunError as Head does."""
+        was_silent = self.head.silent
+        answers = self.head.answers()
+        if not answers and not was_silent:
+            self.news.append(Notice("the head of the cluster does not answer; waiting for it"))
+        return answers
+
     def fill(self) -> None:
         """Start the actors that the nodes which are there have room for; forget the others'.
 
         Raises RunError where the head stays away.
         """
-        was_silent = self.head.silent
-        if not self.head.answers():
-            if not was_silent:
-                self.news.append(Notice("the head of the cluster does not answer; waiting for it"))
+        if not self.head_answers():
             return
         first = not self.nodes.alive
         for words, names in zip(_CHANGES, self.nodes.look(), strict=True):
@@ -109,7 +114,7 @@ class Workers:
         """End an actor; its place is free."""
         self._present[actor.node] -= 1
         self.idle = [each for each in self.idle if each is not actor]
-        if self.head.answers():
+        if self.head_answers():
             with contextlib.suppress(Exception):
                 self._ray.kill(actor.handle)
 
@@ -137,6 +142,10 @@ class Workers:
         self.fill()
         if self.warming:
             return
+        if self.head.silent:
+            # Which nodes there are is not known.
+            time.sleep(1.0)
+            return
         # A node that fails to start workers fails again; one that has gone may have a successor.
         unfit = any(node in self.nodes.alive for node in self.nodes.left_out)
         if not self._ever_ready and (unfit or not self.requests.patience):
@@ -146,12 +155,14 @@ class Workers:
         if self._without_since is None:
             self._without_since = now
             if not self._ever_ready:
-                self.requests.begin()
+                self.requests.announce()
             elif not unfit:
                 self.news.append(Notice("no node is left; waiting for others"))
         if unfit or now - self._without_since > patience:
             waited = f" after {patience / 60:g} min" if self.requests.patience else ""
             raise RunError(f"{self._none()}{waited}. What is finished is kept; run again to go on")
+        if not self._ever_ready:
+            self.requests.ask(1)
         time.sleep(1.0)
 
     def _start(self, node: str) -> None:

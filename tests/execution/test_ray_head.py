@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -35,6 +36,15 @@ def test_a_head_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(ray_connection, "HEAD_SECONDS", 0.0)
     with pytest.raises(RunError, match="What is finished is kept; run again"):
         head.answers()
+
+
+def test_a_head_with_an_ipv6_address_answers() -> None:
+    try:
+        listening = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    with listening:
+        assert Head(f"[::1]:{listening.getsockname()[1]}").answers()
 
 
 @pytest.mark.slow
