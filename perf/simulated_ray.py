@@ -127,6 +127,9 @@ class SimulatedRay:
     def nodes(self) -> list[dict[str, Any]]:
         return self._nodes
 
+    def get_runtime_context(self) -> Any:
+        return SimpleNamespace(gcs_address="simulated")
+
     def remote(self, kind: type) -> Any:
         start = SimpleNamespace(remote=lambda: Handle(self))
         return SimpleNamespace(options=lambda **options: start)
@@ -188,6 +191,8 @@ def simulated_executor(ray: SimulatedRay) -> RayExecutor:
     clock: Any = SimpleNamespace(monotonic=ray.now, sleep=ray.sleep)
     ray_pool.connect = lambda address, workers: simulated
     ray_pool.time = ray_workers.time = clock
+    head: Any = SimpleNamespace(answers=lambda: True, silent=False)
+    ray_workers.Head = lambda address: head
     return ray_pool.RayExecutor(Settings(device="cuda"))
 
 

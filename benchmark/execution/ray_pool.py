@@ -223,8 +223,9 @@ class RayExecutor:
 
     def _wait(self, references: list[Any]) -> list[Any]:
         """Wait a moment; return those that are done. Raises RunError where the head stays away."""
-        self._workers.head_answers()
         done, _ = self._ray.wait(references, timeout=POLL_SECONDS)
+        if not done:
+            self._workers.head_answers()
         return list(done)
 
     def _answer(self, reference: Any) -> Any:
