@@ -111,7 +111,7 @@ class RayExecutor:
                 continue
             actor = fresh[0]
             try:
-                problems = list(self._ray.get(actor.handle.check.remote(cells)))
+                problems = list(self._answer(actor.handle.check.remote(cells)))
             except self._ray.exceptions.RayError as error:
                 self._workers.drop(actor)
                 self._workers.fill()
@@ -140,7 +140,7 @@ class RayExecutor:
             ]
             for actor, share, answer in asked:
                 try:
-                    found |= dict(zip(share, self._ray.get(answer), strict=True))
+                    found |= dict(zip(share, self._answer(answer), strict=True))
                 except self._ray.exceptions.RayError as error:
                     self._workers.drop(actor)
                     self._workers.error = reason(error)
@@ -209,9 +209,8 @@ class RayExecutor:
         if not waiting:
             time.sleep(POLL_SECONDS / 10)
             return []
-        done, _ = self._ray.wait(waiting, timeout=POLL_SECONDS)
         ended = []
-        for reference in done:
+        for reference in self._wait(waiting):
             if reference in self._workers.warming:
                 self._workers.greet(reference)
             elif reference in self._dead:
@@ -219,6 +218,19 @@ class RayExecutor:
             else:
                 ended += self._take(reference)
         return ended + self._overdue()
+
+    def _wait(self, references: list[Any]) -> list[Any]:
+        """Wait a moment; return those that are done. Raises RunError where the head stays away."""
+        done, _ = self._ray.wait(references, timeout=POLL_SECONDS)
+        if not done:
+            self._workers.head_answers()
+        return list(done)
+
+    def _answer(self, reference: Any) -> Any:
+        """Return a worker's answer; to wait for it in `get` is to be ended with a lost head."""
+        while not self._wait([reference]):
+            pass
+        return self._ray.get(reference)
 
     def _take(self, reference: Any) -> list[tuple[Job, Outcome]]:
         """Return what came of a job; nothing yet if its dead worker's last words are awaited."""
@@ -256,7 +268,7 @@ class RayExecutor:
         """End a worker that is dead or must be, and ask its node for what it wrote."""
         self._workers.drop(busy.actor)
         path, node = busy.actor.greeting.output, busy.actor.node
-        reachable = node in self._workers.nodes.alive and self._workers.head.answers()
+        reachable = node in self._workers.nodes.alive and self._workers.head_answers()
         if not path or not reachable:
             return [(busy.job, outcome)]
         options = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": on_node(node)}

@@ -53,15 +53,20 @@ class Workers:
         self._without_since: float | None = None
         self._ever_ready = False
 
+    def head_answers(self) -> bool:
+        """Whether the head does; where it ceases to, that is news. Raises RunError as Head does."""
+        was_silent = self.head.silent
+        answers = self.head.answers()
+        if not answers and not was_silent:
+            self.news.append(Notice("the head of the cluster does not answer; waiting for it"))
+        return answers
+
     def fill(self) -> None:
         """Start the actors that the nodes which are there have room for; forget the others'.
 
         Raises RunError where the head stays away.
         """
-        was_silent = self.head.silent
-        if not self.head.answers():
-            if not was_silent:
-                self.news.append(Notice("the head of the cluster does not answer; waiting for it"))
+        if not self.head_answers():
             return
         first = not self.nodes.alive
         for words, names in zip(_CHANGES, self.nodes.look(), strict=True):
@@ -109,7 +114,7 @@ class Workers:
         """End an actor; its place is free."""
         self._present[actor.node] -= 1
         self.idle = [each for each in self.idle if each is not actor]
-        if self.head.answers():
+        if self.head_answers():
             with contextlib.suppress(Exception):
                 self._ray.kill(actor.handle)
 
@@ -136,6 +141,10 @@ class Workers:
             return
         self.fill()
         if self.warming:
+            return
+        if self.head.silent:
+            # Which nodes there are is not known.
+            time.sleep(1.0)
             return
         # A node that fails to start workers fails again; one that has gone may have a successor.
         unfit = any(node in self.nodes.alive for node in self.nodes.left_out)
