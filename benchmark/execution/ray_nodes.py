@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Any
 
 from benchmark.execution.jobs import Settings
@@ -49,13 +51,25 @@ class Demand:
             slots = min(slots, self.workers_per_node)
         return 0 if self.on_gpu(resources) and self._excludes(accelerator(resources)) else slots
 
-    @property
+    @cached_property
     def resources(self) -> dict[str, float]:
-        """What a worker surely takes, as Ray counts it; a GPU only where one is demanded."""
+        """What a worker surely takes, as Ray counts it; a GPU only where one is demanded.
+
+        Of a kind only where there is one, by a name that Ray has for it: patterns and alternatives
+        cannot be told to Ray.
+        """
         needed = {"CPU": float(self.settings.threads)}
         if self.settings.device == "cuda" or self.devices:
             needed["GPU"] = self.gpus_per_worker
+        if len(self.devices) == 1 and (kind := _kinds().get(self.devices[0].lower())):
+            needed[_ACCELERATOR + kind] = 0.001
         return needed
+
+    def fitting(self, resources: Mapping[str, float]) -> int:
+        """Return how many times the autoscaler takes what a worker needs to fit on a node."""
+        return min(
+            int(resources.get(name, 0) / needed + 1e-9) for name, needed in self.resources.items()
+        )
 
     def allows(self, device: str) -> bool:
         """Whether the config wants this kind of device."""
@@ -87,6 +101,14 @@ def accelerator(resources: Mapping[str, float]) -> str | None:
         (name.removeprefix(_ACCELERATOR) for name in resources if name.startswith(_ACCELERATOR)),
         None,
     )
+
+
+def _kinds() -> dict[str, str]:
+    """Return the names that Ray has for kinds of device, by what they are in lower case."""
+    from ray.util import accelerators
+
+    named = [value for name, value in vars(accelerators).items() if not name.startswith("_")]
+    return {kind.lower(): kind for kind in named if isinstance(kind, str)}
 
 
 @dataclass
@@ -131,6 +153,19 @@ class Nodes:
         """Return how many workers a node takes now."""
         room = self.demand.slots(self.alive[node]["Resources"])
         return max(room - self.withheld[node], 0)
+
+    def bundles(self, workers: int) -> int:
+        """Return how many times to ask for what a worker needs, to have room for so many workers.
+
+        The autoscaler fills a node to the brim, even one that is to take fewer workers than fit: by
+        as much as on the nodes that are there, more is asked for.
+        """
+        taken = fitting = 0
+        for node in self.usable:
+            if slots := self.slots(node):
+                taken += slots
+                fitting += max(slots, self.demand.fitting(self.alive[node]["Resources"]))
+        return math.ceil(workers * fitting / taken) if taken else workers
 
     def gpus(self, node: str) -> float:
         """Return what share of a GPU, or how many, a worker takes there."""

@@ -69,7 +69,8 @@ class RayExecutor:
 
     `workers_per_node` bounds the actors of a node, `gpus_per_worker` is a share of a GPU or a
     number of whole ones, `devices` names the kinds that are wanted. With `patience`, in seconds,
-    Ray's autoscaler is asked for nodes, and waited for so long; no request outlives this.
+    Ray's autoscaler is asked for nodes, and waited for so long; `close` takes the request back,
+    which a driver that is killed leaves to the cluster.
     """
 
     keeps_limits = True
@@ -156,7 +157,8 @@ class RayExecutor:
             if time.monotonic() >= next_fill:
                 self._workers.fill()
                 if not self._workers.head.silent:
-                    self._workers.requests.ask(len(queue) + len(self._busy))
+                    wanted = self._workers.nodes.bundles(len(queue) + len(self._busy))
+                    self._workers.requests.ask(wanted)
                 next_fill = time.monotonic() + POLL_SECONDS
             present = self._present_kinds() if queue and self._workers.idle else set()
             for actor in list(self._workers.idle) if queue else ():

@@ -155,12 +155,14 @@ class Workers:
         if self._without_since is None:
             self._without_since = now
             if not self._ever_ready:
-                self.requests.begin()
+                self.requests.announce()
             elif not unfit:
                 self.news.append(Notice("no node is left; waiting for others"))
         if unfit or now - self._without_since > patience:
             waited = f" after {patience / 60:g} min" if self.requests.patience else ""
             raise RunError(f"{self._none()}{waited}. What is finished is kept; run again to go on")
+        if not self._ever_ready:
+            self.requests.ask(1)
         time.sleep(1.0)
 
     def _start(self, node: str) -> None:

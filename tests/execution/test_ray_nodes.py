@@ -63,6 +63,21 @@ def test_the_full_name_of_a_device_decides_where_ray_knows_none() -> None:
     assert not demand.allows("NVIDIA A100-SXM4-40GB")
 
 
+@pytest.mark.parametrize(
+    ("devices", "kind"),
+    [
+        (("h100",), {"accelerator_type:H100": 0.001}),
+        (("*H100*",), {}),
+        (("H100", "A100"), {}),
+        (("NVIDIA H100 80GB HBM3",), {}),
+    ],
+)
+def test_the_autoscaler_is_asked_for_a_kind_of_device_that_ray_has_a_name_for(
+    devices: tuple[str, ...], kind: dict[str, float]
+) -> None:
+    assert Demand(AUTO, devices=devices).resources == {"CPU": 1.0, "GPU": 1.0, **kind}
+
+
 class FakeRay:
     """Answers which nodes there are."""
 
@@ -91,6 +106,29 @@ def test_nodes_that_join_die_and_drain_are_seen_and_those_without_room_are_not_n
     ray.table, ray.draining = [node("c", CPU=1.0)], {}
     assert nodes.look() == (["c"], ["b"], [])
     assert nodes.usable == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("demand", "times"),
+    [
+        # Without bounds the autoscaler packs nodes as this does.
+        (Demand(Settings(device="cpu")), 6),
+        # The nodes that are there take 2 workers, where 12 bundles fit.
+        (Demand(Settings(device="cpu"), workers_per_node=1), 36),
+        # A bundle with one CPU, but a node has no more workers than GPUs.
+        (Demand(AUTO), 12),
+        (Demand(Settings(device="cuda")), 6),
+    ],
+)
+def test_more_is_asked_for_where_nodes_take_fewer_workers_than_fit(
+    demand: Demand, times: int
+) -> None:
+    ray = FakeRay()
+    nodes = Nodes(ray, demand)
+    assert nodes.bundles(6) == 6
+    ray.table = [node("head"), node("a", CPU=4.0), node("b", CPU=8.0, GPU=2.0)]
+    nodes.look()
+    assert nodes.bundles(6) == times
 
 
 def test_a_node_whose_starts_fail_twice_in_a_row_is_left_out() -> None:

@@ -49,11 +49,13 @@ def test_room_is_asked_for_as_many_workers_as_there_are_jobs_and_given_back(
     asked: list[list[dict[str, float]]],
 ) -> None:
     requests = Requests(Demand(Settings(device="cuda"), gpus_per_worker=0.5), patience=60)
+    requests.withdraw()
     for jobs in (3, 3, 2, 10**6):
         requests.ask(jobs)
     requests.withdraw()
-    assert [len(bundles) for bundles in asked] == [3, 2, ray_requests.MOST_WORKERS, 0]
-    assert asked[1] == [{"CPU": 1.0, "GPU": 0.5}] * 2
+    # The same is asked again: another run may have put its own request in this one's place.
+    assert [len(bundles) for bundles in asked] == [3, 3, 2, ray_requests.MOST_BUNDLES, 0]
+    assert asked[2] == [{"CPU": 1.0, "GPU": 0.5}] * 2
 
 
 def test_without_patience_nothing_is_asked_and_an_empty_cluster_is_refused_at_once(
@@ -80,7 +82,8 @@ def test_nodes_are_waited_for_in_one_line_and_not_for_ever(
         workers.settle_emptiness(working=False)
     with pytest.raises(RunError, match="room for a worker of 2 CPUs after 2 min"):
         workers.settle_emptiness(working=False)
-    assert asked == [[{"CPU": 2.0}]]
+    assert len(asked) > 100
+    assert all(bundles == [{"CPU": 2.0}] for bundles in asked)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("asked for one, and waited for up to 2 minutes.")
 
