@@ -84,9 +84,9 @@ class Cohort:
 def expand(config: GridConfig) -> Grid:
     """Return every trial of a config, in the order that this module describes.
 
-    Imports timm, to check the names of architectures, optimizers and schedules. Raises
-    ConfigError with every problem found: such names, rules that do nothing, an empty grid, a
-    baseline that is missing somewhere.
+    Imports timm for names of architectures, optimizers and schedules that timm_cache does not have.
+    Raises ConfigError with every problem found: such names, rules that do nothing, an empty grid,
+    a baseline that is missing somewhere.
     """
     axes, recipes = config.grid, config.named_recipes
     findings = _recipe_findings(config)

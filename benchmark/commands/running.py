@@ -156,7 +156,7 @@ def run_config(loaded: GridConfig, folder: str, retry: Sequence[str]) -> int:
 def _executor_ahead(
     config: GridConfig, folder: str, retry: Sequence[str]
 ) -> Iterator[Callable[[], Executor]]:
-    """Start Ray's workers before the grid is expanded, which loads timm here as they do there.
+    """Start Ray's workers before the grid is expanded: they load torch and timm meanwhile.
 
     Yields what returns the executor: one that is made only then if there seems to be nothing to
     train, if another driver is at work, or if the executor takes no time to start.
