@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.axes import MAX_SEEDS
 from benchmark.config import load_config
-from benchmark.execution.checkpoints import CheckpointFolder
 from benchmark.execution.jobs import Outcome, Settings
 from benchmark.execution.ray_pool import WorkerActor
 from benchmark.grid import Cohort, Grid, expand
@@ -87,7 +86,7 @@ class NullWorker:
     def measure(self, cohort: Cohort) -> Throughput:
         raise NotImplementedError("the size of a cohort is given")
 
-    def train(self, cohort: Cohort, folder: CheckpointFolder | None) -> Outcome:
+    def train(self, cohort: Cohort, *given: object) -> Outcome:
         return Outcome(tuple(record_of(trial) for trial in cohort.trials))
 
 

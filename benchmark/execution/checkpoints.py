@@ -11,7 +11,7 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -81,14 +81,20 @@ class DriverCheckpoints:
 class CohortCheckpoints:
     """The checkpoints of one cohort, seen from its worker: `notes` is what people should know.
 
+    `say` is told each of them at once, for a worker that does not live to hand them over.
     `provenance` is the worker's: the same bytes come only of the same versions, threads and kind of
     device.
     """
 
     def __init__(
-        self, folder: CheckpointFolder, cohort: Cohort, provenance: Mapping[str, Any]
+        self,
+        folder: CheckpointFolder,
+        cohort: Cohort,
+        provenance: Mapping[str, Any],
+        say: Callable[[str], None] = lambda note: None,
     ) -> None:
         self.notes: list[str] = []
+        self._say = say
         self._folder = folder
         self._name = _name(cohort.id)
         self._what = f"the checkpoint of {cohort.cell}, {len(cohort.trials)} trials"
@@ -116,7 +122,7 @@ class CohortCheckpoints:
         return state
 
     def refuse(self, why: str) -> None:
-        self.notes.append(f"{self._what} is not used, they begin anew: {why}")
+        self._note(f"{self._what} is not used, they begin anew: {why}")
 
     def is_due(self) -> bool:
         return self._last is not None and time.monotonic() - self._last >= 60 * self._folder.minutes
@@ -127,7 +133,7 @@ class CohortCheckpoints:
 
         if why := why_unreachable(self._folder):
             self._last = None
-            self.notes.append(f"{why}; cohorts there are trained without checkpoints")
+            self._note(f"{why}; cohorts there are trained without checkpoints")
             return
         try:
             self._write(pack(self._identity, state))
@@ -137,7 +143,11 @@ class CohortCheckpoints:
 
     def give_up(self, why: str) -> None:
         self._last = None
-        self.notes.append(f"{self._what} cannot be saved, they go on without: {why}")
+        self._note(f"{self._what} cannot be saved, they go on without: {why}")
+
+    def _note(self, text: str) -> None:
+        self.notes.append(text)
+        self._say(text)
 
     def _write(self, data: bytes) -> None:
         location = locate(self._folder.url)

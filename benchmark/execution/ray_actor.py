@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmark.errors import UsageError
@@ -54,7 +55,9 @@ class WorkerActor:
     def train(self, job: Job) -> Outcome:
         """Train a cohort; what was printed meanwhile comes back unless all went well."""
         self._output.begin(job.name)
-        outcome = self._worker.train(job.cohort, job.checkpoints)
+        # What is printed is kept if the worker dies, which an outcome's notices are not.
+        say = partial(print, flush=True)
+        outcome = self._worker.train(job.cohort, job.checkpoints, say)
         if all(record.status == "ok" for record in outcome.records) and not outcome.failure:
             return outcome
         return replace(outcome, log=self._output.end(job.name))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -53,14 +53,20 @@ class Worker:
         self._load = lru_cache(maxsize=2)(self._load_dataset)
         self._prepare = lru_cache(maxsize=KEPT_DATA)(self._prepare_data)
 
-    def train(self, cohort: Cohort, folder: CheckpointFolder | None = None) -> Outcome:
+    def train(
+        self,
+        cohort: Cohort,
+        folder: CheckpointFolder | None = None,
+        say: Callable[[str], None] = lambda note: None,
+    ) -> Outcome:
         """Train a cohort and return its records, or why there are none.
 
-        Begins where a checkpoint in `folder` ends, if there is one, and keeps others there.
+        Begins where a checkpoint in `folder` ends, if there is one, and keeps others there. `say`
+        is told at once what the outcome's notices will tell.
         """
         if folder is None:
             return self._train(cohort, NoCheckpoints())
-        checkpoints = CohortCheckpoints(folder, cohort, self._provenance)
+        checkpoints = CohortCheckpoints(folder, cohort, self._provenance, say)
         outcome = self._train(cohort, checkpoints)
         return replace(outcome, notices=tuple(checkpoints.notes))
 

@@ -193,6 +193,24 @@ def test_a_worker_that_sees_another_folder_says_so_when_it_would_save(tmp_path: 
     assert not (tmp_path / CHECKPOINTS).exists()
 
 
+def test_a_worker_says_that_a_checkpoint_is_not_used_before_it_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> list[Record]:
+        raise KeyboardInterrupt
+
+    said: list[str] = []
+    with open_store(str(tmp_path)) as store:
+        folder = DriverCheckpoints(store, 10.0, [cohort()]).folder
+        assert folder is not None
+        CohortCheckpoints(folder, cohort(), PROVENANCE).save({"epoch": 1})
+        monkeypatch.setattr(Network, "step", die)
+        with pytest.raises(KeyboardInterrupt):
+            worker.Worker(Settings(device="cpu")).train(cohort(), folder, said.append)
+    (line,) = said
+    assert "is not used, they begin anew" in line
+
+
 def test_what_cannot_be_written_is_said_and_leaves_no_half_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
