@@ -124,11 +124,11 @@ class SimulatedRay:
         self._ahead += seconds
         self.waited += seconds
 
-    def nodes(self) -> list[dict[str, Any]]:
-        return self._nodes
-
     def get_runtime_context(self) -> Any:
         return SimpleNamespace(gcs_address="simulated")
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return self._nodes
 
     def remote(self, kind: type) -> Any:
         start = SimpleNamespace(remote=lambda: Handle(self))
@@ -165,6 +165,9 @@ class SimulatedRay:
     ) -> tuple[list[Reference], list[Reference]]:
         """Return the first call that has ended, or none after `timeout` seconds."""
         self.charge(WAIT_SECONDS * len(references))
+        # What waits for a single call is to get that and no other.
+        if len(references) == 1 and references[0] in self._ready:
+            return list(references), []
         while self._ready:
             if not (first := self._ready.popleft()).taken:
                 return [first], []
@@ -188,11 +191,11 @@ def simulated_executor(ray: SimulatedRay) -> RayExecutor:
     from benchmark.execution.jobs import Settings
 
     simulated: Any = ray
+    head: Any = SimpleNamespace(answers=lambda: True, silent=False)
     clock: Any = SimpleNamespace(monotonic=ray.now, sleep=ray.sleep)
     ray_pool.connect = lambda address, workers: simulated
     ray_pool.time = ray_workers.time = clock
-    head: Any = SimpleNamespace(answers=lambda: True, silent=False)
-    ray_workers.Head = lambda address: head
+    ray_workers.Head = lambda address: head  # type: ignore[assignment, misc]
     return ray_pool.RayExecutor(Settings(device="cuda"))
 
 

@@ -10,7 +10,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark.execution.checkpoints import CheckpointFolder
 from benchmark.execution.jobs import Outcome, Settings
 from benchmark.execution.output import Output
 from benchmark.execution.ray_actor import Greeting, WorkerActor
@@ -45,7 +44,7 @@ class FaultyWorker:
     def check(self, cells: Sequence[Cell]) -> list[str]:
         return []
 
-    def train(self, cohort: Cohort, folder: CheckpointFolder | None = None) -> Outcome:
+    def train(self, cohort: Cohort, *given: object) -> Outcome:
         seeds = {trial.seed for trial in cohort.trials}
         print(f"training {sorted(seeds)}")
         if here() in at_fault(self._folder, "data"):
