@@ -54,10 +54,11 @@ class MemoryPixels:
 
 
 class FilePixels:
-    """Images in files, decoded, resized and centre-cropped by threads while the device trains.
+    """Images in files, decoded, resized and centre-cropped by threads.
 
     Threads, for Pillow works without Python's lock: nothing is copied between processes, and none
-    is forked from one that runs Ray, a compiler's or OpenMP's threads.
+    is forked from one that runs Ray, a compiler's or OpenMP's threads. They work while a GPU
+    trains; on a CPU, training would wait at every barrier for the core that they have taken.
     """
 
     def __init__(self, images: FileImages, image_size: int, device: torch.device) -> None:
@@ -67,15 +68,20 @@ class FilePixels:
         self._side = image_size
         self._transform = v2.Compose([v2.Resize(image_size), v2.CenterCrop(image_size)])
         self._device = device
+        beside = device.type != "cpu"
+        self._ahead = BATCHES_AHEAD if beside else 0
+        self._threads = min(DECODERS, os.cpu_count() or 1) if beside else torch.get_num_threads()
 
     def stream(self, batches: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
-        pool = ThreadPoolExecutor(min(DECODERS, os.cpu_count() or 1), "decoder")
+        pool = ThreadPoolExecutor(self._threads, "decoder")
         begun = (self._begin(pool, indices) for indices in batches)
-        ahead = deque(islice(begun, BATCHES_AHEAD))
+        ahead = deque(islice(begun, self._ahead))
         try:
-            while ahead:
-                pixels, decoding = ahead.popleft()
+            while True:
                 ahead.extend(islice(begun, 1))
+                if not ahead:
+                    return
+                pixels, decoding = ahead.popleft()
                 for image in decoding:
                     image.result()
                 yield pixels.to(self._device, non_blocking=True)

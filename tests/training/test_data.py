@@ -333,7 +333,10 @@ def test_a_file_that_cannot_be_decoded_is_named(
         list(FilePixels(files, 8, CPU).stream([torch.tensor([index])]))
 
 
-def test_a_stream_of_files_decodes_little_ahead_and_ends_its_threads(files: FileImages) -> None:
+@pytest.mark.parametrize("ahead", [0, BATCHES_AHEAD])
+def test_a_stream_of_files_decodes_little_ahead_and_ends_its_threads(
+    files: FileImages, ahead: int
+) -> None:
     asked = []
 
     class Batches(list[torch.Tensor]):
@@ -343,13 +346,16 @@ def test_a_stream_of_files_decodes_little_ahead_and_ends_its_threads(files: File
                 yield indices
 
     before = set(threading.enumerate())
-    stream = FilePixels(files, 8, CPU).stream(Batches([torch.tensor([0, 1])] * 20))
+    pixels = FilePixels(files, 8, CPU)
+    assert pixels._ahead == 0
+    pixels._ahead = ahead
+    stream = pixels.stream(Batches([torch.tensor([0, 1])] * 20))
     next(stream)
     assert set(threading.enumerate()) > before
-    assert len(asked) == 1 + BATCHES_AHEAD
+    assert len(asked) == 1 + ahead
     stream.close()
     assert set(threading.enumerate()) == before
-    assert len(asked) == 1 + BATCHES_AHEAD
+    assert len(asked) == 1 + ahead
 
 
 def test_a_file_that_is_gone_is_named(files: FileImages) -> None:
