@@ -100,12 +100,14 @@ class CohortCheckpoints:
         from benchmark.training.checkpoint import CheckpointError, unpack
 
         try:
-            if why_unreachable(self._folder):
-                return None
+            _need_reachable(self._folder)
             data = locate(self._folder.url).read(self._name)
             if data is None:
                 return None
             identity, state = unpack(data)
+        except _UnreachableError as error:
+            self.notes.append(str(error))
+            return None
         except CheckpointError as error:
             return self.refuse(f"it is damaged ({error})")
         except Exception as error:
@@ -125,13 +127,13 @@ class CohortCheckpoints:
         """Write a state in place of the last one; where that fails, training goes on without."""
         from benchmark.training.checkpoint import pack
 
-        if why := why_unreachable(self._folder):
-            self._last = None
-            self.notes.append(f"{why}; cohorts there are trained without checkpoints")
-            return
         try:
+            _need_reachable(self._folder)
             self._write(pack(self._identity, state))
             self._last = time.monotonic()
+        except _UnreachableError as error:
+            self._last = None
+            self.notes.append(str(error))
         except Exception as error:
             self.give_up(f"{type(error).__name__}: {error}")
 
@@ -153,17 +155,22 @@ class CohortCheckpoints:
             raise
 
 
-@cache
-def why_unreachable(folder: CheckpointFolder) -> str:
-    """Return why this machine does not see the folder that the driver writes to; nothing if so."""
-    where = f"{socket.gethostname()} cannot reach the results folder {folder.url}"
+class _UnreachableError(Exception):
+    """This machine does not see the folder that the driver writes to."""
+
+
+@cache  # Of folders that were found: what is raised is asked again.
+def _need_reachable(folder: CheckpointFolder) -> None:
+    why = "put it on storage that all nodes share (--out)"
     try:
-        found = last_driver(locate(folder.url))
+        if folder.driver and last_driver(locate(folder.url)) == folder.driver:
+            return
     except Exception as error:
-        return f"{where}: {error}"
-    if found is None or found != folder.driver:
-        return f"{where}: put it on storage that all nodes share (--out)"
-    return ""
+        why = str(error)
+    raise _UnreachableError(
+        f"{socket.gethostname()} cannot reach the results folder {folder.url}: {why}; cohorts"
+        " there are trained without checkpoints"
+    )
 
 
 def _name(cohort: str) -> str:

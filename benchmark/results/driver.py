@@ -110,6 +110,7 @@ def _lock(location: Location) -> Iterator[Claim]:
         file.truncate(0)
         file.write(f"{_me()}\n")
         file.flush()
+        os.fsync(file.fileno())  # Workers on other machines look for the name.
         yield Claim(location)
         file.truncate(0)
 
