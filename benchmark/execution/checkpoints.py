@@ -101,7 +101,13 @@ class CohortCheckpoints:
 
         try:
             _need_reachable(self._folder)
-            data = locate(self._folder.url).read(self._name)
+            location = locate(self._folder.url)
+            length = location.size(self._name)
+            if length is None:
+                return None
+            if why := _why_no_room(length):
+                return self.refuse(why)
+            data = location.read(self._name, most=length)
             if data is None:
                 return None
             identity, state = unpack(data)
@@ -125,10 +131,13 @@ class CohortCheckpoints:
 
     def save(self, state: Any) -> None:
         """Write a state in place of the last one; where that fails, training goes on without."""
-        from benchmark.training.checkpoint import pack
+        from benchmark.training.checkpoint import pack, size
 
         try:
             _need_reachable(self._folder)
+            if why := _why_no_room(size(state)):
+                self.give_up(why)
+                return
             self._write(pack(self._identity, state))
             self._last = time.monotonic()
         except _UnreachableError as error:
@@ -170,6 +179,20 @@ def _need_reachable(folder: CheckpointFolder) -> None:
     raise _UnreachableError(
         f"{socket.gethostname()} cannot reach the results folder {folder.url}: {why}; cohorts"
         " there are trained without checkpoints"
+    )
+
+
+def _why_no_room(size: int) -> str:
+    """Return why a state of so many bytes can be neither packed nor unpacked; nothing if it can."""
+    from benchmark.training.checkpoint import COPIES
+    from benchmark.training.device import available_memory
+
+    free = available_memory()
+    if COPIES * size <= free:
+        return ""
+    return (
+        f"it takes {COPIES} times its {size / 2**20:,.0f} MiB of the host's memory, of which"
+        f" {free / 2**20:,.0f} MiB are free"
     )
 
 

@@ -22,8 +22,10 @@ from benchmark.execution.jobs import Event, Executor, Finished, Job, Notice, Set
 from benchmark.execution.ray_pool import RayExecutor
 from benchmark.execution.run import train_missing
 from benchmark.grid import Cohort, Grid, expand
+from benchmark.results import location
 from benchmark.results.driver import LOCK
 from benchmark.results.store import open_store
+from benchmark.training import checkpoint, device
 from benchmark.training.network import Network
 from benchmark.trial import Record
 from tests.conftest import make_cell, make_cohort
@@ -224,6 +226,30 @@ def test_what_cannot_be_written_is_said_and_leaves_no_half_file(
         assert "they go on without: OSError: [Errno 28] No space left" in checkpoints.notes[0]
         assert len(list((tmp_path / CHECKPOINTS).iterdir())) == 1
         assert checkpoints.load() == {"epoch": 1}
+
+
+@pytest.mark.parametrize("url", ["memory://large", ""])
+def test_memory_alone_bounds_the_size_of_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setattr(location, "LARGEST_FILE", 1000)
+    state = {"networks": [{"weights": (torch.ones(2**20),)}]}
+    with open_store(url or str(tmp_path)) as store:
+        folder = DriverCheckpoints(store, 10.0, [cohort()]).folder
+        assert folder is not None
+        checkpoints = CohortCheckpoints(folder, cohort(), PROVENANCE)
+        checkpoints.save(state)
+        assert torch.equal(checkpoints.load()["networks"][0]["weights"][0], torch.ones(2**20))
+        assert checkpoints.notes == []
+        monkeypatch.setattr(device, "available_memory", lambda: 3 * 4 * 2**20 - 1)
+        monkeypatch.setattr(checkpoint, "pack", lambda *given: pytest.fail("packed"))
+        monkeypatch.setattr(checkpoint, "unpack", lambda *given: pytest.fail("unpacked"))
+        assert checkpoints.load() is None
+        checkpoints.save(state)
+    assert not checkpoints.is_due()
+    not_used, not_saved = checkpoints.notes
+    assert "is not used, they begin anew: it takes 3 times its 4 MiB" in not_used
+    assert "cannot be saved, they go on without: it takes 3 times its 4 MiB" in not_saved
 
 
 def test_one_is_due_when_its_minutes_are_over(
