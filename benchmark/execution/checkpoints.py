@@ -58,13 +58,18 @@ class DriverCheckpoints:
         self.delete_others()
 
     def settle(self, event: Finished) -> None:
-        """Delete the checkpoint of a cohort whose records are kept; one that was lost may go on."""
+        """Delete the checkpoint of a cohort whose records are kept; one that was lost may go on.
+
+        One that took too long begins anew, or two tries would have twice its time limit.
+        """
         own, again = event.job.cohort.id, {job.cohort.id for job in event.again}
         if self.folder is None:
             return
         self._wanted |= again
-        if own not in again and not any(record.status == "lost" for record in event.records):
+        lost = own in again or any(record.status == "lost" for record in event.records)
+        if not lost:
             self._wanted.discard(own)
+        if not lost or event.failure == "timeout":
             with contextlib.suppress(Exception):
                 self._location.remove([_name(own)])
 

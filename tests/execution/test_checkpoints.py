@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -18,7 +18,16 @@ from benchmark.execution.checkpoints import (
     DriverCheckpoints,
 )
 from benchmark.execution.inline import InlineExecutor
-from benchmark.execution.jobs import Event, Executor, Finished, Job, Notice, Settings
+from benchmark.execution.jobs import (
+    Event,
+    Executor,
+    Finished,
+    Job,
+    Notice,
+    Outcome,
+    Settings,
+    settle,
+)
 from benchmark.execution.ray_pool import RayExecutor
 from benchmark.execution.run import train_missing
 from benchmark.grid import Cohort, Grid, expand
@@ -288,6 +297,24 @@ def test_object_storage_keeps_one_until_the_records_are_final(
         driver.delete_others()
         assert checkpoints.load() == ({"epoch": 1} if kept else None)
         assert checkpoints.notes == []
+
+
+@pytest.mark.parametrize(("failure", "kept"), [("lost", True), ("timeout", False)])
+def test_a_cohort_that_took_too_long_has_no_more_than_its_limit_when_tried_again(
+    tmp_path: Path, failure: Literal["lost", "timeout"], kept: bool
+) -> None:
+    with open_store(str(tmp_path)) as store:
+        driver = DriverCheckpoints(store, 10.0, [cohort()])
+        assert driver.folder is not None
+        checkpoints = CohortCheckpoints(driver.folder, cohort(), PROVENANCE)
+        checkpoints.save({"epoch": 1})
+        event = settle(Job(cohort()), Outcome(failure=failure), attempts=3)
+        assert [job.cohort for job in event.again] == [cohort()]
+        driver.settle(event)
+        assert checkpoints.load() == ({"epoch": 1} if kept else None)
+        checkpoints.save({"epoch": 2})
+        driver.delete_others()
+        assert checkpoints.load() == {"epoch": 2}
 
 
 def test_both_halves_of_a_cohort_begin_anew(tmp_path: Path) -> None:
