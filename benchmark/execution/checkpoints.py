@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from benchmark.execution.cohort_plan import unfinished
 from benchmark.results.driver import last_driver
 from benchmark.results.location import locate
 from benchmark.trial import PROTOCOL
@@ -45,7 +46,8 @@ class DriverCheckpoints:
     """The checkpoints of a run, seen from its driver, which deletes what is of no use any more.
 
     `cohorts` are those to be trained; `folder` is what their workers need to know, None where no
-    checkpoints are wanted. One that cannot be deleted is in the way of nothing.
+    checkpoints are wanted. Those of other planned cohorts stay until these are finished, in a run
+    of their grid. One that cannot be deleted is in the way of nothing.
     """
 
     def __init__(self, store: Store, minutes: float | None, cohorts: Iterable[Cohort]) -> None:
@@ -54,7 +56,7 @@ class DriverCheckpoints:
         if minutes is not None:
             url = self._location.path if self._location.is_local else self._location.folder
             self.folder = CheckpointFolder(url, minutes, last_driver(self._location))
-        self._wanted = {cohort.id for cohort in cohorts} if self.folder else set()
+        self._wanted = {cohort.id for cohort in cohorts} | unfinished(store)
         self.delete_others()
 
     def settle(self, event: Finished) -> None:
@@ -63,8 +65,6 @@ class DriverCheckpoints:
         One that took too long begins anew, or two tries would have twice its time limit.
         """
         own, again = event.job.cohort.id, {job.cohort.id for job in event.again}
-        if self.folder is None:
-            return
         self._wanted |= again
         lost = own in again or any(record.status == "lost" for record in event.records)
         if not lost:

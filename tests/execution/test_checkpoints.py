@@ -176,6 +176,36 @@ def test_a_finished_grid_deletes_what_a_kill_left(grid: Grid, tmp_path: Path, st
     assert not checkpoint.parent.exists()
 
 
+def test_a_finished_part_of_the_grid_deletes_no_checkpoint_of_the_rest(
+    grid: Grid, tmp_path: Path, steps: Steps
+) -> None:
+    checkpoint = kill(grid, tmp_path / "out", steps)
+    with open_store(str(tmp_path / "out")) as store:
+        done = store.done()
+    part = replace(grid, trials=tuple(trial for trial in grid.trials if trial.id in done))
+    assert len(part.trials) == 2
+    run(part, tmp_path / "out")
+    assert checkpoint.exists()
+    run(grid, tmp_path / "out")
+    assert steps.updates == [10, 11, 12, 13, 14]
+    assert not checkpoint.parent.exists()
+
+
+def test_a_run_without_an_interval_deletes_the_checkpoints_of_what_it_finished(
+    grid: Grid, tmp_path: Path, steps: Steps
+) -> None:
+    checkpoint = kill(grid, tmp_path / "out", steps)
+    never = grid.config.execution.model_copy(update={"checkpoint_minutes": None})
+    config = grid.config.model_copy(update={"execution": never})
+    steps.kill_after = STEPS
+    with pytest.raises(KeyboardInterrupt):
+        run(replace(grid, config=config), tmp_path / "out")
+    assert checkpoint.exists()
+    steps.kill_after = None
+    run(replace(grid, config=config), tmp_path / "out")
+    assert not checkpoint.parent.exists()
+
+
 def test_without_an_interval_nothing_is_saved(
     grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
