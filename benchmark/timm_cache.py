@@ -114,8 +114,8 @@ def _write(content: Any) -> None:
     """Put the file in place as a whole, or leave things as they are."""
     with contextlib.suppress(OSError, RuntimeError):
         _file().parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=_file().parent, delete=False, encoding="utf-8"
-        ) as file:
-            json.dump(content, file)
-        os.replace(file.name, _file())
+        # The folder goes with what is left in it, if the disk is full.
+        with tempfile.TemporaryDirectory(dir=_file().parent) as folder:
+            unfinished = Path(folder) / _file().name
+            unfinished.write_text(json.dumps(content), encoding="utf-8")
+            os.replace(unfinished, _file())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -102,6 +103,15 @@ def test_a_folder_that_cannot_be_written_is_done_without(folder: Path) -> None:
     folder.write_text("no folder")
     assert "resnet50" in (timm_cache.architectures() or ())
     assert check_names(Recipe()) == []
+
+
+def test_a_full_disk_is_left_as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*given: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    assert "resnet50" in (timm_cache.architectures() or ())
+    assert list((folder / "initbench").iterdir()) == []
 
 
 def test_another_version_of_timm_is_asked_anew(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from benchmark.execution.cohort_plan import unfinished
 from benchmark.results.driver import last_driver
 from benchmark.results.location import locate
 from benchmark.trial import PROTOCOL
@@ -45,7 +46,8 @@ class DriverCheckpoints:
     """The checkpoints of a run, seen from its driver, which deletes what is of no use any more.
 
     `cohorts` are those to be trained; `folder` is what their workers need to know, None where no
-    checkpoints are wanted. One that cannot be deleted is in the way of nothing.
+    checkpoints are wanted. Those of other planned cohorts stay until these are finished, in a run
+    of their grid. One that cannot be deleted is in the way of nothing.
     """
 
     def __init__(self, store: Store, minutes: float | None, cohorts: Iterable[Cohort]) -> None:
@@ -54,17 +56,20 @@ class DriverCheckpoints:
         if minutes is not None:
             url = self._location.path if self._location.is_local else self._location.folder
             self.folder = CheckpointFolder(url, minutes, last_driver(self._location))
-        self._wanted = {cohort.id for cohort in cohorts} if self.folder else set()
+        self._wanted = {cohort.id for cohort in cohorts} | unfinished(store)
         self.delete_others()
 
     def settle(self, event: Finished) -> None:
-        """Delete the checkpoint of a cohort whose records are kept; one that was lost may go on."""
+        """Delete the checkpoint of a cohort whose records are kept; one that was lost may go on.
+
+        One that took too long begins anew, or two tries would have twice its time limit.
+        """
         own, again = event.job.cohort.id, {job.cohort.id for job in event.again}
-        if self.folder is None:
-            return
         self._wanted |= again
-        if own not in again and not any(record.status == "lost" for record in event.records):
+        lost = own in again or any(record.status == "lost" for record in event.records)
+        if not lost:
             self._wanted.discard(own)
+        if not lost or event.failure == "timeout":
             with contextlib.suppress(Exception):
                 self._location.remove([_name(own)])
 
@@ -106,12 +111,20 @@ class CohortCheckpoints:
         from benchmark.training.checkpoint import CheckpointError, unpack
 
         try:
-            if why_unreachable(self._folder):
+            _need_reachable(self._folder)
+            location = locate(self._folder.url)
+            length = location.size(self._name)
+            if length is None:
                 return None
-            data = locate(self._folder.url).read(self._name)
+            if why := _why_no_room(length):
+                return self.refuse(why)
+            data = location.read(self._name, most=length)
             if data is None:
                 return None
             identity, state = unpack(data)
+        except _UnreachableError as error:
+            self._note(str(error))
+            return None
         except CheckpointError as error:
             return self.refuse(f"it is damaged ({error})")
         except Exception as error:
@@ -129,15 +142,18 @@ class CohortCheckpoints:
 
     def save(self, state: Any) -> None:
         """Write a state in place of the last one; where that fails, training goes on without."""
-        from benchmark.training.checkpoint import pack
+        from benchmark.training.checkpoint import pack, size
 
-        if why := why_unreachable(self._folder):
-            self._last = None
-            self._note(f"{why}; cohorts there are trained without checkpoints")
-            return
         try:
+            _need_reachable(self._folder)
+            if why := _why_no_room(size(state)):
+                self.give_up(why)
+                return
             self._write(pack(self._identity, state))
             self._last = time.monotonic()
+        except _UnreachableError as error:
+            self._last = None
+            self._note(str(error))
         except Exception as error:
             self.give_up(f"{type(error).__name__}: {error}")
 
@@ -163,17 +179,36 @@ class CohortCheckpoints:
             raise
 
 
-@cache
-def why_unreachable(folder: CheckpointFolder) -> str:
-    """Return why this machine does not see the folder that the driver writes to; nothing if so."""
-    where = f"{socket.gethostname()} cannot reach the results folder {folder.url}"
+class _UnreachableError(Exception):
+    """This machine does not see the folder that the driver writes to."""
+
+
+@cache  # Of folders that were found: what is raised is asked again.
+def _need_reachable(folder: CheckpointFolder) -> None:
+    why = "put it on storage that all nodes share (--out)"
     try:
-        found = last_driver(locate(folder.url))
+        if folder.driver and last_driver(locate(folder.url)) == folder.driver:
+            return
     except Exception as error:
-        return f"{where}: {error}"
-    if found is None or found != folder.driver:
-        return f"{where}: put it on storage that all nodes share (--out)"
-    return ""
+        why = str(error)
+    raise _UnreachableError(
+        f"{socket.gethostname()} cannot reach the results folder {folder.url}: {why}; cohorts"
+        " there are trained without checkpoints"
+    )
+
+
+def _why_no_room(size: int) -> str:
+    """Return why a state of so many bytes can be neither packed nor unpacked; nothing if it can."""
+    from benchmark.training.checkpoint import COPIES
+    from benchmark.training.device import available_memory
+
+    free = available_memory()
+    if COPIES * size <= free:
+        return ""
+    return (
+        f"it takes {COPIES} times its {size / 2**20:,.0f} MiB of the host's memory, of which"
+        f" {free / 2**20:,.0f} MiB are free"
+    )
 
 
 def _name(cohort: str) -> str:

@@ -176,6 +176,18 @@ class CohortPlan:
         return choose_sizes(lengths, seconds, workers)
 
 
+def unfinished(store: Store) -> set[str]:
+    """Return the ids of planned cohorts with a trial that the store lacks, of whichever grid."""
+    planned = {
+        trial: entry["cohort"]
+        for entry in store.read_lines(COHORTS)
+        if "cohort" in entry
+        for trial in entry["trials"]
+    }
+    done = store.done()
+    return {cohort for trial, cohort in planned.items() if trial not in done}
+
+
 def choose_sizes(
     lengths: Mapping[Cell, Sequence[int]],
     seconds: Mapping[Cell, Mapping[int, float]],

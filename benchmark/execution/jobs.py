@@ -82,8 +82,8 @@ class Started:
 class Finished:
     """A job has ended: its final records, and the jobs that take its place in the queue.
 
-    `note` is a line for people where it failed, `log` what its worker printed and raised,
-    `notices` are lines for people however it went.
+    `note` is a line for people where it failed as a whole, `failure` how, `log` what its worker
+    printed and raised, `notices` are lines for people however it went.
     """
 
     job: Job
@@ -92,6 +92,7 @@ class Finished:
     note: str = ""
     log: str = ""
     notices: tuple[str, ...] = ()
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ def settle(job: Job, outcome: Outcome, attempts: int) -> Finished:
     )
     log = "\n".join(part for part in (outcome.log.strip("\n"), outcome.message) if part)
     records = () if again else failed_records(job, outcome.failure, outcome.message)
-    return Finished(job, records, tuple(again), note, log, outcome.notices)
+    return Finished(job, records, tuple(again), note, log, outcome.notices, outcome.failure)
 
 
 def failed_records(job: Job, failure: Failure, message: str) -> tuple[Record, ...]:

@@ -28,7 +28,10 @@ LEASE_SECONDS = 30.0
 
 
 class Claim:
-    """A driver's hold on a folder: `token` is its own, `check` raises RunError once it is lost."""
+    """A driver's hold on a folder: `token` is its own.
+
+    `check` raises RunError once it is known to be lost, `confirm` reads the lease for that.
+    """
 
     def __init__(self, location: Location) -> None:
         self.token = secrets.token_hex(4)
@@ -44,6 +47,13 @@ class Claim:
                 f"{self._location.folder} has been taken over by {self._lost_to}, because this"
                 " driver did not answer for a while. What it has finished is kept"
             )
+
+    def confirm(self) -> None:
+        # No lease at all is that of a driver that came meanwhile and has ended.
+        lease = _read_lease(self._location)
+        if lease is None or lease["token"] != self.token:
+            self.lose(lease["driver"] if lease else "another driver")
+        self.check()
 
 
 @contextlib.contextmanager
@@ -100,6 +110,7 @@ def _lock(location: Location) -> Iterator[Claim]:
         file.truncate(0)
         file.write(f"{_me()}\n")
         file.flush()
+        os.fsync(file.fileno())  # Workers on other machines look for the name.
         yield Claim(location)
         file.truncate(0)
 
@@ -158,9 +169,9 @@ def _keep(location: Location, claim: Claim, ended: threading.Event) -> None:
         beat += 1
         # Storage that does not answer is no reason to stop: the next beat may get through.
         with contextlib.suppress(OSError, StoreError):
-            lease = _read_lease(location)
-            if lease is not None and lease["token"] != claim.token:
-                claim.lose(lease["driver"])
+            try:
+                claim.confirm()
+            except RunError:
                 return
             _renew(location, claim, beat)
 

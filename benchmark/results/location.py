@@ -77,6 +77,15 @@ class Location:
         if os.path.exists(self.at(name)) and os.path.getsize(self.at(name)) > most:
             raise self._too_large(name, most)
 
+    def size(self, name: str) -> int | None:
+        """Return the bytes of a file, as it is now; None if it is not there."""
+        path = self.at(name)
+        self.filesystem.invalidate_cache(path)
+        try:
+            return int(self._persistently(partial(self.filesystem.size, path)))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
     def _too_large(self, name: str, most: int) -> StoreError:
         return StoreError(f"{self.folder}/{name} is larger than {most:,} bytes, and is not read")
 

@@ -74,6 +74,11 @@ class _Usual(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False)
     schema: Literal[1]
 
 
+class _Provenance(msgspec.Struct, gc=False):
+    cohort: msgspec.Raw
+
+
+_cohort_of = msgspec.json.Decoder(_Provenance).decode
 _head_of = attrgetter(*_NAMES, "seed", "status", *_METRICS)
 
 
@@ -192,11 +197,21 @@ def _no_number(numbers: Sequence[Any]) -> str:
     )
 
 
-@cache
 def _provenance(written: bytes) -> dict[str, Any]:
-    return _shared(json.loads(written))
+    """Return what `_shared` does for written JSON, decoded once for all cohorts."""
+    try:
+        cohort = b'"cohort":' + bytes(_cohort_of(written).cohort)
+    except ValueError:
+        cohort = b""
+    if written.count(cohort) != 1:  # Something within has the same, or there is no cohort.
+        return _shared(json.loads(written))
+    rest = written.replace(cohort, b"")
+    if rest not in _written:
+        _written[rest] = _shared(json.loads(written))
+    return _written[rest]
 
 
+_written: dict[bytes, dict[str, Any]] = {}
 _provenances: dict[str, dict[str, Any]] = {}
 
 

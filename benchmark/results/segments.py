@@ -3,7 +3,8 @@
 Every batch of records is an object of its own, named by a number that grows and the token of its
 driver, so that no two drivers write the same one. Folding puts all of them at the end of
 records.jsonl, in one write, and then removes them: a kill in between leaves records twice, which
-their trial ids tell.
+their trial ids tell. A driver that was taken over folds no more, because what it has read of the
+file may lack records that are in it by now.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmark.errors import StoreError
+from benchmark.results.driver import Claim
 from benchmark.results.lines import RECORDS
 from benchmark.results.location import Location
 
@@ -21,16 +23,19 @@ LEAST_TO_FOLD = 256
 
 
 class Segments:
-    """The records of one driver that are not yet in records.jsonl."""
+    """The records of one driver that are not yet in records.jsonl.
 
-    def __init__(self, location: Location, token: str) -> None:
+    Raises RunError instead of folding once its claim is lost.
+    """
+
+    def __init__(self, location: Location, claim: Claim) -> None:
         self._location = location
-        self._token = token
+        self._claim = claim
         self._fold()
 
     def append(self, data: bytes) -> None:
         """Write whole lines as one object."""
-        name = f"{self._next:012d}-{self._token}.jsonl"
+        name = f"{self._next:012d}-{self._claim.token}.jsonl"
         self._location.write(f"{SEGMENTS}/{name}", data)
         self._next += 1
         self._loose += 1
@@ -46,6 +51,7 @@ class Segments:
         names = self._location.names(SEGMENTS)
         data, known = read_lines(self._location, names), self._location.read(RECORDS)
         if names or known is None:
+            self._claim.confirm()
             self._location.write(RECORDS, data)
             self._location.remove([f"{SEGMENTS}/{name}" for name in names])
         numbers = [int(name.partition("-")[0]) for name in names if name[:12].isdigit()]

@@ -91,6 +91,8 @@ class Store:
         data = b"".join((record.to_json() + "\n").encode() for record in records)
         try:
             self._writer.append(data)
+        except RunError:
+            raise
         except Exception as error:
             raise RunError(
                 f"cannot write to {self.folder}: {getattr(error, 'strerror', None) or error}. Every"
@@ -173,12 +175,12 @@ def open_store(
     if location.is_local:
         _need_room(location, expected_records * BYTES_PER_RECORD)
     with driver.only_driver(location, notify) as claim:
-        writer = _LocalFile(location) if location.is_local else Segments(location, claim.token)
+        writer = _LocalFile(location) if location.is_local else Segments(location, claim)
         try:
             yield Store(location, writer, claim)
         finally:
             # The records are there in either form; the next driver folds what this one cannot.
-            with contextlib.suppress(OSError, StoreError):
+            with contextlib.suppress(OSError, StoreError, RunError):
                 writer.close()
 
 

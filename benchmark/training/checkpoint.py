@@ -17,6 +17,11 @@ FORMAT = 1
 """Raised when the form of a checkpoint changes."""
 
 
+COPIES = 3
+"""What packing takes of memory in sizes of the state: a copy, and two of safetensors. Unpacking
+takes as much, with the bytes themselves."""
+
+
 class CheckpointError(ValueError):
     """Bytes that are no whole checkpoint of this format, or a state that none can be made of."""
 
@@ -94,6 +99,14 @@ def unpack(data: bytes) -> tuple[dict[str, Any], Any]:
         raise
     except Exception as error:  # Whatever the readers make of bytes that may be anything.
         raise CheckpointError(f"{type(error).__name__}: {error}") from error
+
+
+def size(state: Any) -> int:
+    """Return the bytes that the tensors of a state take."""
+    if isinstance(state, torch.Tensor):
+        return state.nbytes
+    parts = state.values() if isinstance(state, Mapping) else state
+    return sum(map(size, parts)) if isinstance(state, (Mapping, list, tuple)) else 0
 
 
 def _digest(metadata: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) -> str:

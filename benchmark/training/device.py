@@ -1,9 +1,11 @@
-"""The device: which one, in which precision, when it has finished, when it is full."""
+"""The device: which one, in which precision, when it has finished, how full the memory is."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -63,3 +65,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Say whether an exception means that device or host memory did not suffice."""
     allocator = isinstance(error, RuntimeError) and "not enough memory" in str(error)
     return allocator or isinstance(error, (torch.OutOfMemoryError, MemoryError))
+
+
+def available_memory() -> int:
+    """Return the bytes that a process can have: on Linux, what caches hold is among them."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import math
-import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,7 +14,12 @@ from benchmark.initialization import Report
 from benchmark.training import stackable
 from benchmark.training.course import Candidate
 from benchmark.training.data import CellData
-from benchmark.training.device import is_out_of_memory, own_global_state, synchronise
+from benchmark.training.device import (
+    available_memory,
+    is_out_of_memory,
+    own_global_state,
+    synchronise,
+)
 from benchmark.training.network import Network, Stack
 from benchmark.training.probe import probe
 from benchmark.training.speed import Throughput
@@ -116,14 +118,5 @@ def _fitting(cohort: Cohort, data: CellData, device: torch.device) -> int:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
     else:
-        free = _available_memory()
+        free = available_memory()
     return max(int(SHARE_OF_FREE_MEMORY * free / max(found.memory(size), 1)), 1)
-
-
-def _available_memory() -> int:
-    """Return the bytes that a process can have: on Linux, what caches hold is among them."""
-    with contextlib.suppress(OSError, ValueError):
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

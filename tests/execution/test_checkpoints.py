@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -18,11 +18,23 @@ from benchmark.execution.checkpoints import (
     DriverCheckpoints,
 )
 from benchmark.execution.inline import InlineExecutor
-from benchmark.execution.jobs import Event, Executor, Finished, Job, Notice, Settings
+from benchmark.execution.jobs import (
+    Event,
+    Executor,
+    Finished,
+    Job,
+    Notice,
+    Outcome,
+    Settings,
+    settle,
+)
 from benchmark.execution.ray_pool import RayExecutor
 from benchmark.execution.run import train_missing
 from benchmark.grid import Cohort, Grid, expand
+from benchmark.results import location
+from benchmark.results.driver import LOCK
 from benchmark.results.store import open_store
+from benchmark.training import checkpoint, device
 from benchmark.training.network import Network
 from benchmark.trial import Record
 from tests.conftest import make_cell, make_cohort
@@ -164,6 +176,36 @@ def test_a_finished_grid_deletes_what_a_kill_left(grid: Grid, tmp_path: Path, st
     assert not checkpoint.parent.exists()
 
 
+def test_a_finished_part_of_the_grid_deletes_no_checkpoint_of_the_rest(
+    grid: Grid, tmp_path: Path, steps: Steps
+) -> None:
+    checkpoint = kill(grid, tmp_path / "out", steps)
+    with open_store(str(tmp_path / "out")) as store:
+        done = store.done()
+    part = replace(grid, trials=tuple(trial for trial in grid.trials if trial.id in done))
+    assert len(part.trials) == 2
+    run(part, tmp_path / "out")
+    assert checkpoint.exists()
+    run(grid, tmp_path / "out")
+    assert steps.updates == [10, 11, 12, 13, 14]
+    assert not checkpoint.parent.exists()
+
+
+def test_a_run_without_an_interval_deletes_the_checkpoints_of_what_it_finished(
+    grid: Grid, tmp_path: Path, steps: Steps
+) -> None:
+    checkpoint = kill(grid, tmp_path / "out", steps)
+    never = grid.config.execution.model_copy(update={"checkpoint_minutes": None})
+    config = grid.config.model_copy(update={"execution": never})
+    steps.kill_after = STEPS
+    with pytest.raises(KeyboardInterrupt):
+        run(replace(grid, config=config), tmp_path / "out")
+    assert checkpoint.exists()
+    steps.kill_after = None
+    run(replace(grid, config=config), tmp_path / "out")
+    assert not checkpoint.parent.exists()
+
+
 def test_without_an_interval_nothing_is_saved(
     grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,16 +221,15 @@ def cohort() -> Cohort:
     return make_cohort(("timm", 0), ("timm", 1), cell=make_cell())
 
 
-def test_a_worker_that_sees_another_folder_says_so_when_it_would_save(tmp_path: Path) -> None:
+def test_a_worker_that_sees_another_folder_says_so(tmp_path: Path) -> None:
     with open_store(str(tmp_path)) as store:
         own = DriverCheckpoints(store, 10.0, [cohort()]).folder
         assert own is not None
         elsewhere = CohortCheckpoints(replace(own, driver="process 1 on it"), cohort(), PROVENANCE)
         assert elsewhere.load() is None
-        assert elsewhere.notes == []
         elsewhere.save({"epoch": 1})
-        elsewhere.save({"epoch": 2})
     assert not elsewhere.is_due()
+    assert len(set(elsewhere.notes)) == 1
     assert "cannot reach the results folder" in elsewhere.notes[0]
     assert not (tmp_path / CHECKPOINTS).exists()
 
@@ -211,6 +252,20 @@ def test_a_worker_says_that_a_checkpoint_is_not_used_before_it_trains(
     assert "is not used, they begin anew" in line
 
 
+def test_a_folder_that_was_out_of_reach_for_a_while_is_used_again(tmp_path: Path) -> None:
+    with open_store(str(tmp_path)) as store:
+        folder = DriverCheckpoints(store, 10.0, [cohort()]).folder
+        assert folder is not None
+        name = (tmp_path / LOCK).read_text()
+        (tmp_path / LOCK).write_text("")
+        checkpoints = CohortCheckpoints(folder, cohort(), PROVENANCE)
+        assert checkpoints.load() is None
+        (tmp_path / LOCK).write_text(name)
+        checkpoints.save({"epoch": 1})
+        assert checkpoints.load() == {"epoch": 1}
+        assert len(checkpoints.notes) == 1
+
+
 def test_what_cannot_be_written_is_said_and_leaves_no_half_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,6 +283,30 @@ def test_what_cannot_be_written_is_said_and_leaves_no_half_file(
         assert "they go on without: OSError: [Errno 28] No space left" in checkpoints.notes[0]
         assert len(list((tmp_path / CHECKPOINTS).iterdir())) == 1
         assert checkpoints.load() == {"epoch": 1}
+
+
+@pytest.mark.parametrize("url", ["memory://large", ""])
+def test_memory_alone_bounds_the_size_of_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setattr(location, "LARGEST_FILE", 1000)
+    state = {"networks": [{"weights": (torch.ones(2**20),)}]}
+    with open_store(url or str(tmp_path)) as store:
+        folder = DriverCheckpoints(store, 10.0, [cohort()]).folder
+        assert folder is not None
+        checkpoints = CohortCheckpoints(folder, cohort(), PROVENANCE)
+        checkpoints.save(state)
+        assert torch.equal(checkpoints.load()["networks"][0]["weights"][0], torch.ones(2**20))
+        assert checkpoints.notes == []
+        monkeypatch.setattr(device, "available_memory", lambda: 3 * 4 * 2**20 - 1)
+        monkeypatch.setattr(checkpoint, "pack", lambda *given: pytest.fail("packed"))
+        monkeypatch.setattr(checkpoint, "unpack", lambda *given: pytest.fail("unpacked"))
+        assert checkpoints.load() is None
+        checkpoints.save(state)
+    assert not checkpoints.is_due()
+    not_used, not_saved = checkpoints.notes
+    assert "is not used, they begin anew: it takes 3 times its 4 MiB" in not_used
+    assert "cannot be saved, they go on without: it takes 3 times its 4 MiB" in not_saved
 
 
 def test_one_is_due_when_its_minutes_are_over(
@@ -266,6 +345,24 @@ def test_object_storage_keeps_one_until_the_records_are_final(
         driver.delete_others()
         assert checkpoints.load() == ({"epoch": 1} if kept else None)
         assert checkpoints.notes == []
+
+
+@pytest.mark.parametrize(("failure", "kept"), [("lost", True), ("timeout", False)])
+def test_a_cohort_that_took_too_long_has_no_more_than_its_limit_when_tried_again(
+    tmp_path: Path, failure: Literal["lost", "timeout"], kept: bool
+) -> None:
+    with open_store(str(tmp_path)) as store:
+        driver = DriverCheckpoints(store, 10.0, [cohort()])
+        assert driver.folder is not None
+        checkpoints = CohortCheckpoints(driver.folder, cohort(), PROVENANCE)
+        checkpoints.save({"epoch": 1})
+        event = settle(Job(cohort()), Outcome(failure=failure), attempts=3)
+        assert [job.cohort for job in event.again] == [cohort()]
+        driver.settle(event)
+        assert checkpoints.load() == ({"epoch": 1} if kept else None)
+        checkpoints.save({"epoch": 2})
+        driver.delete_others()
+        assert checkpoints.load() == {"epoch": 2}
 
 
 def test_both_halves_of_a_cohort_begin_anew(tmp_path: Path) -> None:

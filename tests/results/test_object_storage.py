@@ -209,6 +209,38 @@ def test_a_driver_that_was_taken_over_writes_no_more(folder: str) -> None:
     assert running_driver(folder) == "process 2"
 
 
+def test_a_driver_that_was_suspended_while_it_folded_undoes_nothing_of_its_successors(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_lines = segments.read_lines
+
+    def be_suspended(*given: Any) -> bytes:
+        data = read_lines(*given)
+        patch.undo()
+        with open_store(folder) as successor:
+            successor.append(record(1))
+        return data
+
+    with monkeypatch.context() as patch:
+        patch.setattr(driver, "_keep", lambda *given: None)
+        with open_store(folder) as store:
+            store.append(record(0))
+            patch.setattr(segments, "read_lines", be_suspended)
+    assert set(read_store(folder).records) == {record(0).trial, record(1).trial}
+    assert objects(folder) == []
+
+
+def test_a_driver_whose_lease_is_gone_does_not_take_it_back(folder: str) -> None:
+    def write_on(store: Store) -> None:
+        for _ in range(500):
+            locate(folder).remove([driver.LEASE])
+            store.append(record(1))
+
+    with open_store(folder) as store, pytest.raises(RunError, match="taken over by another driver"):
+        write_on(store)
+    assert running_driver(folder) is None
+
+
 def test_a_board_reads_objects_as_it_reads_a_disk(folder: str, tmp_path: Any) -> None:
     local = write_results(tmp_path / "results")
     for name in ("grid.json", "config.yaml", "records.jsonl"):

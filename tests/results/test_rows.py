@@ -161,3 +161,35 @@ def test_equal_provenances_are_one_object_whatever_the_cohort() -> None:
     assert found[0] is not None
     assert found[1] is not None
     assert found[0][-1] is found[1][-1]
+
+
+def compact(**provenance: Any) -> bytes:
+    """A line as `Record.to_json` writes it."""
+    values = {**asdict(RECORD), "provenance": provenance}
+    return json.dumps(values, separators=(",", ":")).encode()
+
+
+def test_what_is_kept_of_provenances_does_not_grow_with_the_cohorts() -> None:
+    before = len(rows._written)
+    for place in range(100):
+        line = compact(device="one of this test", cohort={"size": 100, "place": place}, attempt=1)
+        assert read_row(line) == carefully(line, None)
+    assert len(rows._written) == before + 1
+
+
+@pytest.mark.parametrize(
+    "provenance",
+    [
+        {"device": {"cohort": {"size": 4}}, "cohort": {"size": 4}},
+        {"cohort": {"size": 4}, "device": {"cohort": {"size": 4}}},
+        {"device": '"cohort":{"size":4}', "cohort": {"size": 4}},
+        {"device": {"cohort": {"size": 4}}},
+        {"cohort": {"why": '}"cohort":{', "cohort": {}}, "attempt": 1},
+        {"cohort": None},
+        {},
+    ],
+)
+def test_only_the_provenances_own_cohort_is_left_out(provenance: dict[str, Any]) -> None:
+    line = compact(**provenance)
+    for _ in range(2):
+        assert read_row(line) == carefully(line, None)

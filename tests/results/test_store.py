@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import RunError, StoreError
+from benchmark.results.driver import LOCK
 from benchmark.results.location import Location
 from benchmark.results.store import BLOCK, open_store, read_store, running_driver
 from benchmark.trial import SCHEMA, STATUSES, Record
@@ -35,6 +36,15 @@ def test_appended_records_are_on_the_disk_before_the_store_is_closed(tmp_path: P
     again = read_store(str(tmp_path / "deep" / "folder"))
     assert again.done() == {record(0).trial, record(1).trial}
     assert again.records[record(0).trial] == record(0)
+
+
+def test_the_name_of_the_driver_is_on_the_disk_before_any_worker_looks_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.fstat(file).st_ino))
+    with open_store(str(tmp_path)):
+        assert synced == [(tmp_path / LOCK).stat().st_ino]
 
 
 def test_a_torn_last_line_is_cut_at_every_byte(tmp_path: Path) -> None:
