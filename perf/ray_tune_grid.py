@@ -67,7 +67,8 @@ def write_idx(path: Path, values: np.ndarray) -> None:
 
 def write_config(folder: Path, name: str, grid: dict[str, Any], data_dir: Path | None) -> Path:
     """Write the config of the grid; return its path."""
-    (folder / "fashion.py").write_text(PLUGIN, encoding="utf-8")
+    if name == "fashion":
+        (folder / "fashion.py").write_text(PLUGIN, encoding="utf-8")
     config = {
         "name": "against",
         "grid": {
@@ -91,7 +92,7 @@ def write_script_grid(folder: Path, name: str, grid: dict[str, Any], data_dir: P
 
     from benchmark.plugins import datasets, load_plugins
 
-    load_plugins([str(folder / "fashion.py")])
+    load_plugins([str(folder / "fashion.py")] if name == "fashion" else [])
     images = datasets.get(name).function(data_dir)
     tensors = {}
     for part, split in (("train", images.train), ("test", images.test)):
