@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
 import json
 import os
 import random
@@ -30,6 +29,8 @@ from typing import Any
 
 from ray.cluster_utils import Cluster
 from tabulate import tabulate
+
+from perf.interrupted import table
 
 CONFIG = """\
 name: chaos
@@ -226,15 +227,6 @@ class Grid:
             last.code = code if last.code is None else last.code
         elif code:
             sys.exit(f"the driver ended with {code} before any fault: see {self.log}")
-
-
-def table(folder: Path) -> list[dict[str, str]]:
-    """Return the rows of trials.csv without the seconds."""
-    with (folder / "trials.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
-        del row["seconds"]
-    return rows
 
 
 def outcomes(records: list[dict[str, Any]]) -> dict[str, Any]:
