@@ -195,6 +195,7 @@ def simulated_executor(ray: SimulatedRay) -> RayExecutor:
     clock: Any = SimpleNamespace(monotonic=ray.now, sleep=ray.sleep)
     ray_pool.connect = lambda address, workers: simulated
     ray_pool.time = ray_workers.time = clock
+    ray_pool.Guard = lambda address: SimpleNamespace(stop=lambda: None)  # type: ignore[assignment, misc]
     ray_workers.Head = lambda address: head  # type: ignore[assignment, misc]
     return ray_pool.RayExecutor(Settings(device="cuda"))
 

@@ -6,15 +6,19 @@ import itertools
 import logging
 import os
 import socket
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmark.errors import RunError, UsageError
+from benchmark.errors import FAILED, RunError, UsageError
 
 HEAD_SECONDS = 45.0
 """A head that does not answer for so long is given up. After 60 s Ray ends the whole process from
 within, without an exception, so that nothing could be said any more."""
+
+GRACE_SECONDS = 5.0
+"""So much longer the guard waits, for the main thread to give the head up in order."""
 
 
 def connect(address: str | None, workers: int | None) -> Any:
@@ -50,13 +54,17 @@ def connect(address: str | None, workers: int | None) -> Any:
 
 @dataclass
 class Head:
-    """Whether the cluster's head can be reached: most of Ray's calls block for as long as not."""
+    """Whether the cluster's head can be reached: most of Ray's calls block for as long as not.
+
+    It is given up after HEAD_SECONDS and `grace` more.
+    """
 
     address: str
+    grace: float = 0.0
     _silent_since: float | None = field(default=None, init=False)
 
     def answers(self) -> bool:
-        """Whether it does now; raises RunError once it has not for HEAD_SECONDS."""
+        """Whether it does now; raises RunError once it is given up."""
         host, _, port = self.address.rpartition(":")
         try:
             # Ray writes an IPv6 address in brackets, sockets want it without.
@@ -65,10 +73,11 @@ class Head:
             now = time.monotonic()
             if self._silent_since is None:
                 self._silent_since = now
-            if now - self._silent_since >= HEAD_SECONDS:
+            patience = HEAD_SECONDS + self.grace
+            if now - self._silent_since >= patience:
                 raise RunError(
                     f"the head of the Ray cluster at {self.address} has not answered for"
-                    f" {HEAD_SECONDS:.0f} s ({error}). What is finished is kept; run again to go on"
+                    f" {patience:.0f} s ({error}). What is finished is kept; run again to go on"
                 ) from error
             return False
         self._silent_since = None
@@ -78,6 +87,34 @@ class Head:
     def silent(self) -> bool:
         """Whether it did not answer when last asked."""
         return self._silent_since is not None
+
+
+class Guard:
+    """A thread that ends the process, with a word, where the main thread cannot do it in order.
+
+    A call of Ray's that is under way when the head dies does not come back, whatever was asked of
+    the head just before it.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._head = Head(address, GRACE_SECONDS)
+        self._stopped = threading.Event()
+        threading.Thread(target=self._watch, name="guard of the head", daemon=True).start()
+
+    def stop(self) -> None:
+        """Leave the process alone from now on."""
+        self._stopped.set()
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(1.0):
+            try:
+                self._head.answers()
+            except RunError as error:
+                if not self._stopped.is_set():
+                    # A progress display has hidden the terminal's cursor.
+                    shown = "\033[?25h" if os.isatty(2) else ""
+                    os.write(2, f"{shown}\nerror: {error}\n".encode())
+                    os._exit(FAILED)
 
 
 def first_line(error: BaseException) -> str:

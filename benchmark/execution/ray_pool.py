@@ -27,7 +27,7 @@ from benchmark.execution.jobs import (
 from benchmark.execution.output import last_words
 from benchmark.execution.pairs import Kinds, Pair
 from benchmark.execution.ray_actor import WorkerActor
-from benchmark.execution.ray_connection import connect
+from benchmark.execution.ray_connection import Guard, connect
 from benchmark.execution.ray_nodes import Demand
 from benchmark.execution.ray_requests import Requests
 from benchmark.execution.ray_workers import Actor, Workers, on_node, reason
@@ -92,6 +92,7 @@ class RayExecutor:
         self._busy: dict[Any, Busy] = {}
         self._dead: dict[Any, Dead] = {}
         self._workers.fill()
+        self._guard = Guard(self._workers.head.address)
 
     @property
     def workers(self) -> int:
@@ -174,6 +175,7 @@ class RayExecutor:
             self._workers.news.clear()
 
     def close(self) -> None:
+        self._guard.stop()
         # Without its head both would block until Ray ends this process.
         if not self._workers.head.silent:
             with contextlib.suppress(Exception):

@@ -18,12 +18,26 @@ from benchmark.execution.ray_connection import Head
 from tests.conftest import Command
 from tests.execution.clusters import free_port, process_named, started_cluster, table, wait_until
 
+GUARDED = """\
+import sys, time
+from benchmark.execution import ray_connection
+
+ray_connection.HEAD_SECONDS = ray_connection.GRACE_SECONDS = 0.0
+guard = ray_connection.Guard(sys.argv[1])
+if "stopped" in sys.argv:
+    guard.stop()
+    time.sleep(2)
+else:
+    time.sleep(60)
+"""
+
 # The head is given up sooner than by a user's run: the test would wait for nothing else.
 DRIVER = """\
 from benchmark.cli import main
 from benchmark.execution import ray_connection
 
 ray_connection.HEAD_SECONDS = 3.0
+ray_connection.GRACE_SECONDS = 10.0
 main()
 """
 
@@ -45,6 +59,16 @@ def test_a_head_with_an_ipv6_address_answers() -> None:
         pytest.skip(f"no IPv6 here: {error}")
     with listening:
         assert Head(f"[::1]:{listening.getsockname()[1]}").answers()
+
+
+@pytest.mark.parametrize(("wish", "code"), [("held", 1), ("stopped", 0)])
+def test_a_main_thread_that_a_lost_head_holds_is_ended_with_a_word_unless_it_is_done(
+    wish: str, code: int
+) -> None:
+    command = [sys.executable, "-c", GUARDED, f"127.0.0.1:{free_port()}", wish]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=50)
+    assert ended.returncode == code
+    assert ("error: the head of the Ray cluster at" in ended.stderr) == (wish == "held")
 
 
 @pytest.mark.slow

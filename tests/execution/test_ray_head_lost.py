@@ -37,6 +37,8 @@ def executor(monkeypatch: pytest.MonkeyPatch) -> RayExecutor:
         exceptions=SimpleNamespace(RayError=OSError),
     )
     monkeypatch.setattr(ray_pool, "connect", lambda address, workers: ray)
+    # It would end the tests.
+    monkeypatch.setattr(ray_pool, "Guard", lambda address: None)
     return RayExecutor(Settings(device="cpu"))
 
 
