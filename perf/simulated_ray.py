@@ -191,7 +191,7 @@ def simulated_executor(ray: SimulatedRay) -> RayExecutor:
     from benchmark.execution.jobs import Settings
 
     simulated: Any = ray
-    head: Any = SimpleNamespace(answers=lambda: True, silent=False)
+    head: Any = SimpleNamespace(address="", answers=lambda: True, silent=False)
     clock: Any = SimpleNamespace(monotonic=ray.now, sleep=ray.sleep)
     ray_pool.connect = lambda address, workers: simulated
     ray_pool.time = ray_workers.time = clock
