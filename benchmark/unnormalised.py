@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
+from benchmark.branches import Branch
 from benchmark.errors import UsageError
 from benchmark.norms import remove_norms
-from benchmark.residuals import Branch, residual_branches
+from benchmark.residuals import residual_branches
 from benchmark.scalars import layer_scales
 
 _ACTIVATIONS = (

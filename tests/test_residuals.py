@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from benchmark import models
+from benchmark.branches import Branch
 from benchmark.errors import UsageError
-from benchmark.residuals import Branch, residual_branches
+from benchmark.residuals import residual_branches
 from tests.random_state import global_state_kept
 
 
