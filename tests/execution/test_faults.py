@@ -57,6 +57,8 @@ def pool(cluster: Any, tmp_path: Path) -> Iterator[Pool]:
     def make(**options: Any) -> RayExecutor:
         import ray
 
+        # A node of an earlier test counts as alive until it has missed some health checks.
+        cluster.wait_for_nodes(timeout=60)
         settings = Settings(device=options.pop("device", "cpu"), data_dir=str(tmp_path))
         ray.cloudpickle.register_pickle_by_value(faulty)
         made.append(
