@@ -74,8 +74,9 @@ def test_a_status_of_a_later_version_or_half_of_one_is_no_status(tmp_path: Path)
 def test_status_shows_the_running_cohort_while_its_driver_is_at_work(
     command: Command, tmp_path: Path
 ) -> None:
-    with open_store(str(tmp_path / "run")) as store, StatusWriter(store) as status:
+    with open_store(str(tmp_path / "run")) as store:
         write_manifest(store)
+        status = StatusWriter(store)
         status.show(Started(JOB, "10.0.0.7", "NVIDIA H100"))
         status._write("running")
         code, out, _ = command("status", "run")
