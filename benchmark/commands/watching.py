@@ -74,6 +74,7 @@ def _ending(trial: str, record: Record | None) -> str:
 
 def _look(folder: str) -> tuple[RenderableType, int, bool]:
     """Return what there is to show, the exit code, and whether a run is at work."""
+    from benchmark.execution.checkpoints import count_checkpoints
     from benchmark.results.frame import load_manifest
     from benchmark.results.live import read_status
     from benchmark.results.store import read_store, running_driver
@@ -96,6 +97,8 @@ def _look(folder: str) -> tuple[RenderableType, int, bool]:
         shown += _at_work(live)
     elif live and live["state"] == "running":
         shown.append(_warning("the last run was ended from outside; run again to go on"))
+    if saved := count_checkpoints(folder):
+        shown.append(Text(f"{saved} cohorts that are not done have a checkpoint to go on from"))
     failures = [each for each in found.values() if each.status not in ("ok", "diverged")]
     shown += _shortened([_failure(each) for each in failures])
     failed = bool(failures) and len(found) == len(trials)

@@ -83,6 +83,11 @@ class DriverCheckpoints:
                 os.rmdir(self._location.at(CHECKPOINTS))  # Only if nothing is left in it.
 
 
+def count_checkpoints(folder: str) -> int:
+    """Return how many cohorts of a results folder have a checkpoint to go on from."""
+    return sum(name.endswith(_SUFFIX) for name in locate(folder).names(CHECKPOINTS))
+
+
 class CohortCheckpoints:
     """The checkpoints of one cohort, seen from its worker: `notes` is what people should know.
 

@@ -86,6 +86,17 @@ def test_status_shows_the_running_cohort_while_its_driver_is_at_work(
     assert "10.0.0.7" not in command("status", "run")[1]
 
 
+def test_status_says_how_many_cohorts_have_a_checkpoint(command: Command, tmp_path: Path) -> None:
+    with open_store(str(tmp_path / "run")) as store:
+        write_manifest(store)
+    assert "checkpoint" not in command("status", "run")[1]
+    saved = tmp_path / "run" / "checkpoints"
+    saved.mkdir()
+    for name in ("a.safetensors", "b.safetensors", "half.tmp"):
+        (saved / name).touch()
+    assert "2 cohorts that are not done have a checkpoint" in command("status", "run")[1]
+
+
 def test_a_log_keeps_every_attempt_and_no_more_than_its_bound(folder: str) -> None:
     with open_store(folder):
         logs = Logs(folder)
