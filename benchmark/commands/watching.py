@@ -47,9 +47,8 @@ def logs(trial: str, folder: str) -> None:
     """
     from benchmark.results.frame import load_manifest
     from benchmark.results.logs import Logs
-    from benchmark.results.store import read_store
 
-    records = read_store(folder).records
+    records = _records(folder)
     known = {*records, *(each for each, *_ in load_manifest(folder)["trials"])}
     found = sorted(each for each in known if each.startswith(trial))
     if len(found) != 1:
@@ -77,10 +76,10 @@ def _look(folder: str) -> tuple[RenderableType, int, bool]:
     from benchmark.execution.checkpoints import count_checkpoints
     from benchmark.results.frame import load_manifest
     from benchmark.results.live import read_status
-    from benchmark.results.store import read_store, running_driver
+    from benchmark.results.store import running_driver
 
     manifest = load_manifest(folder)
-    records = read_store(folder).records
+    records = _records(folder)
     trials = [trial for trial, *_ in manifest["trials"]]
     found = {trial: records[trial] for trial in trials if trial in records}
     driver = running_driver(folder)
@@ -103,6 +102,21 @@ def _look(folder: str) -> tuple[RenderableType, int, bool]:
     shown += _shortened([_failure(each) for each in failures])
     failed = bool(failures) and len(found) == len(trials)
     return Group(*shown), FAILED if failed else 0, bool(driver)
+
+
+def _records(folder: str) -> dict[str, Record]:
+    """Return a run's records by trial; raises UsageError for a board, which has no run."""
+    from benchmark.results.frame import COMPRESSED_RECORDS
+    from benchmark.results.location import locate
+    from benchmark.results.store import read_store
+
+    records = read_store(folder).records
+    if not records and locate(folder).size(COMPRESSED_RECORDS) is not None:
+        raise UsageError(
+            f"{folder} is a published board, not the folder of a run: its README.md says how its"
+            " trials ended, trials.csv each of them"
+        )
+    return records
 
 
 def _cells(manifest: Mapping[str, Any], found: Mapping[str, Record]) -> Table:

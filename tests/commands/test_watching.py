@@ -86,6 +86,14 @@ def test_status_shows_the_running_cohort_while_its_driver_is_at_work(
     assert "10.0.0.7" not in command("status", "run")[1]
 
 
+@pytest.mark.parametrize("arguments", [("status",), ("logs", "0123", "--records")])
+def test_a_board_is_no_folder_of_a_run(command: Command, arguments: tuple[str, ...]) -> None:
+    board = Path(__file__).parents[2] / "leaderboard" / "digits"
+    code, _, err = command(*arguments, str(board))
+    assert code == 2
+    assert "is a published board, not the folder of a run" in err
+
+
 def test_status_says_how_many_cohorts_have_a_checkpoint(command: Command, tmp_path: Path) -> None:
     with open_store(str(tmp_path / "run")) as store:
         write_manifest(store)
