@@ -68,7 +68,7 @@ def test_a_method_that_eats_its_hosts_memory_is_out_of_memory_and_no_other(
         ("eater", "out_of_memory"),
         ("timm", "ok"),
         ("timm", "ok"),
-    ]
+    ], done.stdout + done.stderr
 
 
 def memory() -> tuple[int, int]:
