@@ -1,16 +1,19 @@
 """Preferential attachment at sorting speed: row after row, columns race for the sorted weights.
 
 Drawing columns one by one without replacement, with probabilities proportional to an attachment
-a_k, is sorting them by E_k / a_k with independent exponentials E_k (Efraimidis and Spirakis 2006),
-or by 1 - a_k / (a_k + c E_k) for any c > 0. With c the mean attachment these keys lie nearly evenly
-in [0, 1]. So a row costs two bucket sorts, of its keys and of its weights, with as many buckets as
-columns; the few neighbours left in the wrong order are put right afterwards. A key carries its
-column in its lowest bits: it keeps 53 - log2(columns) bits of its own, and keys that agree in all
-of them (expected: 1e-5 pairs in a row of 4,096 columns) go in the order of columns.
+a_k, is sorting them by E_k / a_k with independent exponentials E_k (Efraimidis and Spirakis 2006).
+So a row costs two bucket sorts, of these keys and of its weights, with as many buckets as columns
+and bounds that spread both evenly; the few neighbours left in the wrong order are put right
+afterwards. A key carries its column in its lowest bits: it keeps 53 - log2(columns) bits of its
+own, and keys that agree in all of them (expected: 1e-5 pairs in a row of 4,096 columns) go in the
+order of columns.
 
 The exponentials come from SplitMix64 (Steele, Lea, Flood 2014), numbered by row and column, and
-from a logarithm made of IEEE additions, multiplications and divisions in a fixed order (the
-polynomial of Sun's fdlibm): the same bytes on every machine, whatever its mathematical library.
+from a logarithm made of IEEE additions, multiplications and divisions in a fixed order: the same
+bytes on every machine, whatever its mathematical library. The logarithm has a relative error below
+1e-13, finer than the keys and far below what any number of draws could show.
+
+Only buckets are computed in less than double precision: no result depends on them.
 
 All in one file, because numba looks for changes only in the file of the function that it keeps.
 """
@@ -26,23 +29,31 @@ import numpy as np
 _STRIP = 16
 """Columns of a matrix that are copied together: a cache line of float32."""
 
-_CROWDED = 48
-"""Rows with a bucket fuller than this are merge-sorted."""
+_PATIENCE = 16
+"""Rows whose values would move further than this on average are merge-sorted."""
+
+_MOST_COLUMNS = 2**16 - 1
+"""Wider rows are merge-sorted: a place in a row takes 16 bits."""
 
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _SHIFT_30, _SHIFT_27, _SHIFT_31 = np.uint64(30), np.uint64(27), np.uint64(31)
 _SHIFT_12, _EXPONENT = np.uint64(12), np.int64(52)
+_SIGN, _ALL_BUT_SIGN = np.int64(63), np.int64(2**63 - 1)
 _ONE_BITS = np.uint64(0x3FF0000000000000)
 _SQRT_HALF_BITS = np.int64(0x3FE6A09E667F3BCD)
 _LN_2 = 0.6931471805599453
-_HALF, _TWO = np.float32(0.5), np.float32(2.0)
+# -log2(m) = s (_LOG_0 + _LOG_1 s^2 + ... + _LOG_5 s^10) with s = (m - 1) / (m + 1), which is
+# -2 atanh(s) / ln 2: the polynomial of least relative error for sqrt(1/2) <= m < sqrt(2), 3e-14.
+_LOG_0, _LOG_1, _LOG_2 = -2.88539008177785, -0.9617966941133066, -0.5770779423768015
+_LOG_3, _LOG_4, _LOG_5 = -0.4122092510534761, -0.31990575510624353, -0.282899281459652
+_HALF, _ONE, _TWO = np.float32(0.5), np.float32(1.0), np.float32(2.0)
 # Unsigned, as everything that indexes here: a signed index could count from the end.
-_FIRST = np.uint32(1)
+_NEXT = np.uint16(1)
 
 # IEEE division: a check for zero would keep loops from running at vector speed.
 _inner = numba.njit(nogil=True, error_model="numpy")
-# A minimum is the same in any order, and so is a bucket sort whatever its buckets.
+# For what buckets are made from: a sort comes out the same whatever its buckets.
 _any_order = numba.njit(nogil=True, error_model="numpy", fastmath={"reassoc", "nnan", "nsz"})
 
 
@@ -108,8 +119,9 @@ def _workspace(matrix: np.ndarray, columns: int) -> tuple[np.ndarray, ...]:
         np.empty(columns),
         np.empty(columns, np.uint64),
         np.empty(columns, matrix.dtype),
-        np.empty(columns, np.uint32),
-        np.empty(columns, np.uint32),
+        np.empty(columns, np.uint16),
+        np.empty(columns, np.uint16),
+        np.empty((columns, 2), np.uint16),
     )
 
 
@@ -130,13 +142,21 @@ def _rewire(
     descending: bool,
 ) -> None:
     """Hand out the weights of row `t` by the strengths of the rows before it."""
-    uniform, keys, drawn, weights, bucket, count = space
+    uniform, keys, drawn, weights, key_bucket, weight_bucket, start = space
     columns = len(row)
-    _exponentials(seed, np.uint64(t) * np.uint64(columns), uniform, keys)
-    column_bits = _race(strength, offset, keys, bucket)
-    _sort(keys.view(np.uint64), bucket, count, drawn)
-    _spread(row, bucket)
-    _sort(row, bucket, count, weights)
+    packed = keys.view(np.uint64)
+    _uniforms(seed + np.uint64(t) * np.uint64(columns) * _GAMMA, uniform)
+    column_bits = _race(strength, offset, uniform, keys, key_bucket)
+    if columns <= _MOST_COLUMNS:
+        _spread(row, weight_bucket)
+        _start_buckets(key_bucket, weight_bucket, start)
+        _fill_buckets(packed, key_bucket, start[:, 0], drawn)
+        _fill_buckets(row, weight_bucket, start[:, 1], weights)
+    else:
+        drawn[:] = packed
+        weights[:] = row
+    _mend(drawn)
+    _mend(weights)
     if descending:
         for k in range(columns):
             row[drawn[k] & column_bits] = weights[columns - 1 - k]
@@ -146,61 +166,81 @@ def _rewire(
 
 
 @_inner
-def _exponentials(seed: np.uint64, first: np.uint64, uniform: np.ndarray, out: np.ndarray) -> None:
-    """Fill `out` with standard exponentials: minus the logarithms of uniforms `first` and on."""
+def _uniforms(state: np.uint64, out: np.ndarray) -> None:
+    """Fill `out` with uniforms, the odd multiples of 2^-53, from the states that follow `state`."""
+    bits = out.view(np.uint64)
     for k in range(len(out)):
-        z = seed + (first + np.uint64(k)) * _GAMMA
+        z = state
+        state += _GAMMA
         z = (z ^ (z >> _SHIFT_30)) * _MIX_1
         z = (z ^ (z >> _SHIFT_27)) * _MIX_2
         z = z ^ (z >> _SHIFT_31)
-        uniform[k] = (np.int64(z >> _SHIFT_12) + 0.5) * 2.0**-52
-    bits = uniform.view(np.int64)
-    for k in range(len(out)):
-        # uniform = fraction * 2^exponent with sqrt(1/2) <= fraction < sqrt(2)
-        exponent = (bits[k] - _SQRT_HALF_BITS) >> _EXPONENT
-        bits[k] -= exponent << _EXPONENT
-        out[k] = np.float64(exponent)
-    for k in range(len(out)):
-        # log(1 + f) = 2 atanh(s), which is f - (f^2/2 - s * (f^2/2 + tail)).
-        f = uniform[k] - 1.0
-        s = f / (2.0 + f)
-        z = s * s
-        tail = 1.531383769920937332e-01 + z * 1.479819860511658591e-01
-        tail = 1.818357216161805012e-01 + z * tail
-        tail = 2.222219843214978396e-01 + z * tail
-        tail = 2.857142874366239149e-01 + z * tail
-        tail = 3.999999999940941908e-01 + z * tail
-        tail = z * (6.666666666666735130e-01 + z * tail)
-        half = 0.5 * f * f
-        out[k] = -(out[k] * _LN_2 - ((half - s * (half + tail)) - f))
+        # Bits of a fraction behind those of 1: cheaper than a conversion of integers, and exact.
+        bits[k] = (z >> _SHIFT_12) | _ONE_BITS
+        out[k] = (out[k] - 1.0) + 2.0**-53
 
 
 @_inner
-def _race(strength: np.ndarray, offset: float, keys: np.ndarray, bucket: np.ndarray) -> np.uint64:
-    """Turn exponentials into keys with their column in the lowest bits; return that bit mask."""
+def _race(
+    strength: np.ndarray, offset: float, uniform: np.ndarray, keys: np.ndarray, bucket: np.ndarray
+) -> np.uint64:
+    """Make keys with their column in the lowest bits, and buckets; return the mask of those bits.
+
+    A key is an exponential, minus the logarithm of a uniform, over the attachment. The logarithm is
+    to the base 2: all keys of a row may have any scale.
+    """
     columns = len(keys)
-    shift = abs(_smallest(strength)) + offset
-    step = 1 + columns // 16
-    typical = 0.0
-    for k in range(0, columns, step):
-        typical += strength[k] + shift
-    typical /= (columns + step - 1) // step
+    shift = abs(_smallest(strength, keys)) + offset
+    bits = uniform.view(np.int64)
+    for k in range(columns):
+        # uniform = fraction * 2^exponent with sqrt(1/2) <= fraction < sqrt(2)
+        exponent = (bits[k] - _SQRT_HALF_BITS) >> _EXPONENT
+        bits[k] -= exponent << _EXPONENT
+        fraction = uniform[k]
+        s = (fraction - 1.0) / (fraction + 1.0)
+        z = s * s
+        tail = _LOG_3 + z * (_LOG_4 + z * _LOG_5)
+        tail = _LOG_0 + z * (_LOG_1 + z * (_LOG_2 + z * tail))
+        keys[k] = (s * tail - np.float64(exponent)) / (strength[k] + shift)
     column_bits = np.uint64(1)
     while column_bits < np.uint64(columns):
         column_bits *= np.uint64(2)
     column_bits -= np.uint64(1)
     packed = keys.view(np.uint64)
-    last = np.int32(columns - 1)
+    scale = _typical(strength, shift) * _LN_2
+    last = np.float32(columns - 1)
     for k in range(columns):
-        attachment = strength[k] + shift
-        share = attachment / (attachment + typical * keys[k])
-        place = (1.0 - share) * columns
+        # 1 - exp(-x) would spread the keys evenly; exp(x) is about 1 + x + x^2 / 2.
+        x = np.float32(keys[k] * scale)
+        place = last - last / (_ONE + x * (_ONE + _HALF * x))
         # The last bucket takes what is not a number, too.
-        bucket[k] = min(np.int32(place), last) if place < columns else last
-        keys[k] = share
-    for k in range(columns):
-        packed[k] = ((_ONE_BITS - packed[k]) & ~column_bits) | np.uint64(k)
+        bucket[k] = np.uint16(np.int32(place if place < last else last))
+        packed[k] = (packed[k] & ~column_bits) | np.uint64(k)
     return column_bits
+
+
+@_inner
+def _smallest(values: np.ndarray, space: np.ndarray) -> float:
+    """Return the smallest value; `space` is overwritten.
+
+    By the integers that are ordered as the floats are: LLVM would compare floats one by one.
+    """
+    bits = values.view(np.int64)
+    least = _ALL_BUT_SIGN
+    for k in range(len(bits)):
+        least = min(least, bits[k] ^ ((bits[k] >> _SIGN) & _ALL_BUT_SIGN))
+    space.view(np.int64)[0] = least ^ ((least >> _SIGN) & _ALL_BUT_SIGN)
+    return space[0]
+
+
+@_inner
+def _typical(strength: np.ndarray, shift: float) -> float:
+    """Return the mean attachment of some 16 columns."""
+    some = strength[:: 1 + len(strength) // 16]
+    total = 0.0
+    for k in range(len(some)):
+        total += some[k] + shift
+    return total / len(some)
 
 
 @_inner
@@ -212,20 +252,11 @@ def _spread(values: np.ndarray, bucket: np.ndarray) -> None:
     variance = squares / columns - mean * mean
     scale = np.float32(1.0 / np.sqrt(variance)) if variance > 0.0 else np.float32(0.0)
     center = np.float32(mean)
-    buckets = np.float32(columns)
-    last = np.int32(columns - 1)
+    buckets, last = np.float32(columns), np.int32(columns - 1)
     for k in range(columns):
         t = (np.float32(values[k]) - center) * scale
         place = (_HALF + _HALF * t / np.sqrt(_TWO + t * t)) * buckets
-        bucket[k] = min(np.int32(place), last) if place > _HALF else 0
-
-
-@_any_order
-def _smallest(values: np.ndarray) -> float:
-    smallest = values[0]
-    for k in range(len(values)):
-        smallest = values[k] if values[k] < smallest else smallest
-    return smallest
+        bucket[k] = np.uint16(min(np.int32(place), last) if place > _HALF else 0)
 
 
 @_any_order
@@ -240,37 +271,52 @@ def _sum_and_squares(values: np.ndarray) -> tuple[float, float]:
 
 
 @_inner
-def _sort(values: np.ndarray, bucket: np.ndarray, count: np.ndarray, out: np.ndarray) -> None:
-    """Write the values into `out`, sorted; equal ones keep their order."""
-    size = len(values)
-    count[:] = 0
-    for k in range(size):
-        count[bucket[k]] += _FIRST
-    fullest = np.uint32(0)
-    start = np.uint32(0)
-    for b in range(size):
-        held = count[b]
-        fullest = max(fullest, held)
-        count[b] = start
-        start += held
-    if fullest > _CROWDED:
-        out[:] = values
-        _merge_sort(out)
-        return
-    for k in range(size):
-        place = count[bucket[k]]
-        count[bucket[k]] = place + _FIRST
+def _start_buckets(first: np.ndarray, second: np.ndarray, start: np.ndarray) -> None:
+    """Write where in the sorted order each bucket starts, for both sorts: `start` [buckets, 2]."""
+    both = start.view(np.uint32)[:, 0]
+    both[:] = 0
+    for k in range(len(first)):
+        start[first[k], 0] += _NEXT
+    for k in range(len(second)):
+        start[second[k], 1] += _NEXT
+    # Sums wait for one another, so that those of both sorts are added as one number.
+    total = np.uint32(0)
+    for b in range(len(both)):
+        held = both[b]
+        both[b] = total
+        total += held
+
+
+@_inner
+def _fill_buckets(
+    values: np.ndarray, bucket: np.ndarray, start: np.ndarray, out: np.ndarray
+) -> None:
+    """Write the values into `out`, bucket after bucket; `start` becomes where buckets end."""
+    for k in range(len(values)):
+        place = start[bucket[k]]
+        start[bucket[k]] = place + _NEXT
         out[place] = values[k]
+
+
+@_inner
+def _mend(values: np.ndarray) -> None:
+    """Sort values of which few are far from their place; equal ones keep their order."""
+    size = len(values)
     for first in (0, 1, 0):
-        _swap_neighbours(out[first:])
+        _swap_neighbours(values[first:])
+    moves = 0
     for j in range(1, size):
-        value = out[j]
-        if out[j - 1] > value:
+        value = values[j]
+        if values[j - 1] > value:
             i = j
-            while i > 0 and out[i - 1] > value:
-                out[i] = out[i - 1]
+            while i > 0 and values[i - 1] > value:
+                values[i] = values[i - 1]
                 i -= 1
-            out[i] = value
+            values[i] = value
+            moves += j - i
+            if moves > _PATIENCE * size:
+                _merge_sort(values)
+                return
 
 
 @_inner
