@@ -82,6 +82,30 @@ def test_wide_rows_come_out_as_in_numpy() -> None:
     assert (benchmark.rewire(matrix, "pa(offset=0.1)", seed=5) == expected).all()
 
 
+@pytest.mark.parametrize("columns", [2**16 - 1, 2**16])
+def test_rows_wider_than_places_of_16_bits_come_out_as_in_numpy(columns: int) -> None:
+    matrix = np.random.default_rng(0).normal(0, 0.03, (3, columns)).astype(np.float32)
+    expected = matrix.copy()
+    race(expected, int(np.random.default_rng(5).integers(2**64, dtype=np.uint64)), 1.0, False)
+    balance(matrix, np.random.default_rng(5), outputs=False)
+    assert (matrix == expected).all()
+
+
+def test_keys_are_exponentials_over_attachments_to_thirteen_digits() -> None:
+    """One column at a time, so that the column takes no bits of the key."""
+    from benchmark.rewirings.kernels.balance import _race
+
+    edges = np.array([2.0**-53, 1 - 2.0**-53, 0.5, np.nextafter(0.5, 0)])
+    near_sqrt_half = 0.5**0.5 * (1 + np.linspace(-1e-15, 1e-15, 9))
+    uniform = np.concatenate([edges, near_sqrt_half, np.random.default_rng(0).random(2000)])
+    strength = np.linspace(-3.0, 5.0, len(uniform))
+    keys, bucket = np.empty(len(uniform)), np.empty(1, np.uint16)
+    for k in range(len(uniform)):
+        _race(strength[k : k + 1], 0.5, uniform[k : k + 1].copy(), keys[k : k + 1], bucket)
+    attachment = strength + np.abs(strength) + 0.5
+    assert keys * attachment == pytest.approx(-np.log2(uniform), rel=1e-13)
+
+
 def test_the_bytes_are_the_same_on_every_machine() -> None:
     """Inputs in eighths, exact on every machine; the hash was taken on an x86-64 with AVX-512."""
     matrix = np.random.default_rng(3).integers(-4000, 4000, (96, 130)).astype(np.float32) / 8

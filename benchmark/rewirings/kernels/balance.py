@@ -2,18 +2,15 @@
 
 Drawing columns one by one without replacement, with probabilities proportional to an attachment
 a_k, is sorting them by E_k / a_k with independent exponentials E_k (Efraimidis and Spirakis 2006).
-So a row costs two bucket sorts, of these keys and of its weights, with as many buckets as columns
-and bounds that spread both evenly; the few neighbours left in the wrong order are put right
-afterwards. A key carries its column in its lowest bits: it keeps 53 - log2(columns) bits of its
-own, and keys that agree in all of them (expected: 1e-5 pairs in a row of 4,096 columns) go in the
-order of columns.
+So a row costs two bucket sorts, of these keys and of its weights, over as many buckets as columns;
+the few neighbours left in the wrong order are put right afterwards. A key carries its column in its
+lowest bits: it keeps 53 - log2(columns) bits of its own, and keys that agree in all of them
+(expected: 1e-5 pairs in a row of 4,096 columns) go in the order of columns.
 
 The exponentials come from SplitMix64 (Steele, Lea, Flood 2014), numbered by row and column, and
 from a logarithm made of IEEE additions, multiplications and divisions in a fixed order: the same
-bytes on every machine, whatever its mathematical library. The logarithm has a relative error below
-1e-13, finer than the keys and far below what any number of draws could show.
-
-Only buckets are computed in less than double precision: no result depends on them.
+bytes on every machine, whatever its mathematical library. Its relative error stays below 1e-13,
+finer than a row's keys. Only buckets are approximate: no result depends on them.
 
 All in one file, because numba looks for changes only in the file of the function that it keeps.
 """
@@ -30,7 +27,7 @@ _STRIP = 16
 """Columns of a matrix that are copied together: a cache line of float32."""
 
 _PATIENCE = 16
-"""Rows whose values would move further than this on average are merge-sorted."""
+"""Rows whose values move further than this on average are merge-sorted."""
 
 _MOST_COLUMNS = 2**16 - 1
 """Wider rows are merge-sorted: a place in a row takes 16 bits."""
@@ -43,8 +40,8 @@ _SIGN, _ALL_BUT_SIGN = np.int64(63), np.int64(2**63 - 1)
 _ONE_BITS = np.uint64(0x3FF0000000000000)
 _SQRT_HALF_BITS = np.int64(0x3FE6A09E667F3BCD)
 _LN_2 = 0.6931471805599453
-# -log2(m) = s (_LOG_0 + _LOG_1 s^2 + ... + _LOG_5 s^10) with s = (m - 1) / (m + 1), which is
-# -2 atanh(s) / ln 2: the polynomial of least relative error for sqrt(1/2) <= m < sqrt(2), 3e-14.
+# -log2(m) = -2 atanh(s) / ln 2 = s (_LOG_0 + _LOG_1 s^2 + ... + _LOG_5 s^10), s = (m-1) / (m+1):
+# the polynomial of least relative error, 3e-14, for sqrt(1/2) <= m < sqrt(2).
 _LOG_0, _LOG_1, _LOG_2 = -2.88539008177785, -0.9617966941133066, -0.5770779423768015
 _LOG_3, _LOG_4, _LOG_5 = -0.4122092510534761, -0.31990575510624353, -0.282899281459652
 _HALF, _ONE, _TWO = np.float32(0.5), np.float32(1.0), np.float32(2.0)
@@ -122,6 +119,7 @@ def _workspace(matrix: np.ndarray, columns: int) -> tuple[np.ndarray, ...]:
         np.empty(columns, np.uint16),
         np.empty(columns, np.uint16),
         np.empty((columns, 2), np.uint16),
+        np.zeros(columns // 8 * 8 + 8, np.uint8),
     )
 
 
@@ -142,7 +140,7 @@ def _rewire(
     descending: bool,
 ) -> None:
     """Hand out the weights of row `t` by the strengths of the rows before it."""
-    uniform, keys, drawn, weights, key_bucket, weight_bucket, start = space
+    uniform, keys, drawn, weights, key_bucket, weight_bucket, start, wrong = space
     columns = len(row)
     packed = keys.view(np.uint64)
     _uniforms(seed + np.uint64(t) * np.uint64(columns) * _GAMMA, uniform)
@@ -150,13 +148,12 @@ def _rewire(
     if columns <= _MOST_COLUMNS:
         _spread(row, weight_bucket)
         _start_buckets(key_bucket, weight_bucket, start)
-        _fill_buckets(packed, key_bucket, start[:, 0], drawn)
-        _fill_buckets(row, weight_bucket, start[:, 1], weights)
+        _fill(packed, key_bucket, start[:, 0], drawn)
+        _fill(row, weight_bucket, start[:, 1], weights)
     else:
         drawn[:] = packed
         weights[:] = row
-    _mend(drawn)
-    _mend(weights)
+    _mend(drawn, weights, wrong)
     if descending:
         for k in range(columns):
             row[drawn[k] & column_bits] = weights[columns - 1 - k]
@@ -186,8 +183,8 @@ def _race(
 ) -> np.uint64:
     """Make keys with their column in the lowest bits, and buckets; return the mask of those bits.
 
-    A key is an exponential, minus the logarithm of a uniform, over the attachment. The logarithm is
-    to the base 2: all keys of a row may have any scale.
+    A key is an exponential, minus the logarithm of a uniform, over the attachment; to the base 2,
+    as only the order of keys matters.
     """
     columns = len(keys)
     shift = abs(_smallest(strength, keys)) + offset
@@ -207,7 +204,8 @@ def _race(
         column_bits *= np.uint64(2)
     column_bits -= np.uint64(1)
     packed = keys.view(np.uint64)
-    scale = _typical(strength, shift) * _LN_2
+    some = strength[:: 1 + columns // 16]
+    scale = (_sum_and_squares(some)[0] / len(some) + shift) * _LN_2
     last = np.float32(columns - 1)
     for k in range(columns):
         # 1 - exp(-x) would spread the keys evenly; exp(x) is about 1 + x + x^2 / 2.
@@ -221,26 +219,14 @@ def _race(
 
 @_inner
 def _smallest(values: np.ndarray, space: np.ndarray) -> float:
-    """Return the smallest value; `space` is overwritten.
-
-    By the integers that are ordered as the floats are: LLVM would compare floats one by one.
-    """
+    """Return the smallest value; `space` is overwritten."""
+    # As integers of the same order: LLVM would compare floats one by one.
     bits = values.view(np.int64)
     least = _ALL_BUT_SIGN
     for k in range(len(bits)):
         least = min(least, bits[k] ^ ((bits[k] >> _SIGN) & _ALL_BUT_SIGN))
     space.view(np.int64)[0] = least ^ ((least >> _SIGN) & _ALL_BUT_SIGN)
     return space[0]
-
-
-@_inner
-def _typical(strength: np.ndarray, shift: float) -> float:
-    """Return the mean attachment of some 16 columns."""
-    some = strength[:: 1 + len(strength) // 16]
-    total = 0.0
-    for k in range(len(some)):
-        total += some[k] + shift
-    return total / len(some)
 
 
 @_inner
@@ -261,8 +247,7 @@ def _spread(values: np.ndarray, bucket: np.ndarray) -> None:
 
 @_any_order
 def _sum_and_squares(values: np.ndarray) -> tuple[float, float]:
-    total = 0.0
-    squares = 0.0
+    total, squares = 0.0, 0.0
     for k in range(len(values)):
         value = np.float64(values[k])
         total += value
@@ -288,9 +273,7 @@ def _start_buckets(first: np.ndarray, second: np.ndarray, start: np.ndarray) -> 
 
 
 @_inner
-def _fill_buckets(
-    values: np.ndarray, bucket: np.ndarray, start: np.ndarray, out: np.ndarray
-) -> None:
+def _fill(values: np.ndarray, bucket: np.ndarray, start: np.ndarray, out: np.ndarray) -> None:
     """Write the values into `out`, bucket after bucket; `start` becomes where buckets end."""
     for k in range(len(values)):
         place = start[bucket[k]]
@@ -299,24 +282,40 @@ def _fill_buckets(
 
 
 @_inner
-def _mend(values: np.ndarray) -> None:
-    """Sort values of which few are far from their place; equal ones keep their order."""
-    size = len(values)
-    for first in (0, 1, 0):
-        _swap_neighbours(values[first:])
-    moves = 0
+def _mend(first: np.ndarray, second: np.ndarray, wrong: np.ndarray) -> None:
+    """Sort two arrays with few values far from their place; equal ones keep their order."""
+    size = len(first)
+    for odd in (0, 1, 0, 1):
+        _swap_neighbours(first[odd:])
+        _swap_neighbours(second[odd:])
     for j in range(1, size):
-        value = values[j]
-        if values[j - 1] > value:
-            i = j
-            while i > 0 and values[i - 1] > value:
-                values[i] = values[i - 1]
-                i -= 1
-            values[i] = value
-            moves += j - i
-            if moves > _PATIENCE * size:
-                _merge_sort(values)
-                return
+        wrong[j] = (first[j - 1] > first[j]) | (second[j - 1] > second[j])
+    # Eight places are looked at as one number: hardly a branch, as most numbers are 0.
+    eights = wrong.view(np.uint64)
+    moves = 0
+    for eight in range(len(eights)):
+        if eights[eight] != 0:
+            j, end = 8 * eight, 8 * eight + 8
+            # Past the end as long as a larger value has come before the next one.
+            while j < size and (j < end or first[j - 1] > first[j] or second[j - 1] > second[j]):
+                moves += _insert(first, j) + _insert(second, j)
+                j += 1
+                if moves > _PATIENCE * size:
+                    _merge_sort(first)
+                    _merge_sort(second)
+                    return
+
+
+@_inner
+def _insert(values: np.ndarray, j: int) -> int:
+    """Move value `j` down to its place among the sorted ones before it; return how far."""
+    value = values[j]
+    i = j
+    while i > 0 and values[i - 1] > value:
+        values[i] = values[i - 1]
+        i -= 1
+    values[i] = value
+    return j - i
 
 
 @_inner
