@@ -10,7 +10,7 @@ bits. A tensor of all replicas is called physical; vmap knows which of its dimen
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch._C import _functorch
@@ -138,23 +138,13 @@ def _conv2d(
     images = value.unsqueeze(1) if dim is None else value.movedim(dim, 1)
     if images.ndim != 5:
         return None
-    replicas, filters, channels, *size = kernel.shape
+    replicas, filters, _, *size = kernel.shape
     steps, borders = _pair(stride), _pair(padding)
-    sides = images.shape[-2:]
-    used = [_used_taps(*each) for each in zip(size, steps, borders, sides, strict=True)]
-    if all(end - start == 1 for start, end in used) and steps == (1, 1) and _same(size, borders):
-        centre = kernel[:, :, :, used[0][0], used[1][0]]
-        pixels = images.permute(1, 0, 3, 4, 2).expand(replicas, -1, -1, -1, -1)
-        product = _product(pixels.reshape(replicas, -1, channels), centre, bias)
-        return _wrap(product.view(*pixels.shape[:-1], filters).permute(0, 1, 4, 2, 3), 0)
-    if tuple(size) == steps and borders == (0, 0):
-        rows = sides[0] // size[0], sides[1] // size[1]
-        whole = images[..., : rows[0] * size[0], : rows[1] * size[1]]
-        patches = whole.unflatten(4, (rows[1], size[1])).unflatten(3, (rows[0], size[0]))
-        patches = patches.permute(1, 0, 3, 5, 2, 4, 6).expand(replicas, *[-1] * 6)
-        flat = patches.reshape(replicas, -1, channels * size[0] * size[1])
-        product = _product(flat, kernel.flatten(2), bias)
-        return _wrap(product.view(replicas, -1, *rows, filters).permute(0, 1, 4, 2, 3), 0)
+    windows = [
+        _windows(*each) for each in zip(size, steps, borders, images.shape[-2:], strict=True)
+    ]
+    if all(windows):
+        return _wrap(_patch_product(images, kernel, bias, windows), 0)  # type: ignore[arg-type]
     shared = dim is None
     result = functional.conv2d(
         value if shared else images.flatten(1, 2),
@@ -172,20 +162,52 @@ def _pair(value: Any) -> tuple[int, int]:
     return int(first), int(second)
 
 
-def _same(size: Sequence[int], borders: tuple[int, int]) -> bool:
-    """Say whether the result of a convolution of stride 1 has as many pixels as the image."""
-    return all(kernel == 2 * border + 1 for kernel, border in zip(size, borders, strict=True))
+class _Windows(NamedTuple):
+    """Where, along one side of an image, a kernel's taps meet pixels that they share with none."""
+
+    first: int
+    """The first pixel of the first window."""
+
+    count: int
+    step: int
+    taps: range
 
 
-def _used_taps(kernel: int, stride: int, border: int, side: int) -> tuple[int, int]:
-    """Return the range of a kernel's taps, along one side, that ever meet a pixel."""
-    places = (side + 2 * border - kernel) // stride + 1
-    used = [
-        tap
+def _windows(kernel: int, step: int, border: int, side: int) -> _Windows | None:
+    """Return the windows of a kernel's places along one side; None if they overlap.
+
+    Taps that meet no pixel in any place are left out; the others must meet one in every place.
+    """
+    count = (side + 2 * border - kernel) // step + 1
+    pixels = {
+        tap: [0 <= place * step + tap - border < side for place in range(count)]
         for tap in range(kernel)
-        if any(0 <= place * stride + tap - border < side for place in range(places))
-    ]
-    return (used[0], used[-1] + 1) if used else (0, kernel)
+    }
+    used = [tap for tap, meets in pixels.items() if any(meets)]
+    if not used or not all(all(pixels[tap]) for tap in used) or (count > 1 and step < len(used)):
+        return None
+    return _Windows(used[0] - border, count, step, range(used[0], used[-1] + 1))
+
+
+def _patch_product(
+    images: Tensor, kernel: Tensor, bias: Tensor | None, windows: Sequence[_Windows]
+) -> Tensor:
+    """Convolve images [batch, replicas, channels, ...] by multiplying patches with the taps used.
+
+    The images may be one replica's for all. Returns [replicas, batch, filters, ...].
+    """
+    rows, columns = windows
+    replicas, filters = kernel.shape[:2]
+    patches = images.permute(1, 0, 2, 3, 4)
+    for dim, each in ((3, rows), (4, columns)):
+        length = (each.count - 1) * each.step + len(each.taps)
+        cut = patches.narrow(dim, each.first, length)
+        patches = cut.unfold(dim, len(each.taps), each.step)
+    patches = patches.permute(0, 1, 3, 4, 2, 5, 6).expand(replicas, *[-1] * 6)
+    flat = patches.reshape(replicas, -1, patches.shape[4:].numel())
+    used = kernel[..., rows.taps.start : rows.taps.stop, columns.taps.start : columns.taps.stop]
+    product = _product(flat, used.flatten(2).contiguous(), bias)
+    return product.view(replicas, -1, rows.count, columns.count, filters).permute(0, 1, 4, 2, 3)
 
 
 def _batch_norm(
