@@ -10,13 +10,15 @@ bits. A tensor of all replicas is called physical; vmap knows which of its dimen
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch._C import _functorch
 from torch._functorch.pyfunctorch import retrieve_current_functorch_interpreter
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+
+from benchmark.training import patches
 
 EXPLICIT_ATTENTION = 64
 """Up to so many tokens a CPU computes attention faster as two matrix products than fused."""
@@ -124,13 +126,9 @@ def _conv2d(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor | None:
-    """Compute as a matrix product where each input meets one tap, else as a grouped convolution.
-
-    A tap that only ever meets the border adds nothing and is left out of the product: on images of
-    one pixel, a 3x3 convolution is a 1x1 one.
-    """
+    """Compute as a product of patches where windows share no pixel, else as grouped convolution."""
     weights = _stacked(weight)
-    plain = groups == 1 and not isinstance(padding, str) and _pair(dilation) == (1, 1)
+    plain = groups == 1 and not isinstance(padding, str) and patches.pair(dilation) == (1, 1)
     if not plain or weights is None or (bias is not None and _stacked(bias) is None):
         return None
     (kernel,) = weights
@@ -138,76 +136,63 @@ def _conv2d(
     images = value.unsqueeze(1) if dim is None else value.movedim(dim, 1)
     if images.ndim != 5:
         return None
-    replicas, filters, _, *size = kernel.shape
-    steps, borders = _pair(stride), _pair(padding)
-    windows = [
-        _windows(*each) for each in zip(size, steps, borders, images.shape[-2:], strict=True)
-    ]
-    if all(windows):
-        return _wrap(_patch_product(images, kernel, bias, windows), 0)  # type: ignore[arg-type]
+    replicas, filters = kernel.shape[:2]
+    windows = patches.windows_of(kernel.shape[3:], stride, padding, dilation, images.shape[3:])
+    if windows is not None:
+        rows = patches.cut(images.transpose(0, 1), windows).expand(replicas, *[-1] * 4)
+        flat = rows.reshape(replicas, -1, rows.shape[-1])
+        product = _product(flat, patches.used(kernel, windows), bias)
+        return _wrap(product.view(*rows.shape[:-1], filters).permute(0, 1, 4, 2, 3), 0)
     shared = dim is None
     result = functional.conv2d(
         value if shared else images.flatten(1, 2),
         kernel.flatten(0, 1),
         None if bias is None else _stacked(bias)[0].flatten(),  # type: ignore[index]
-        steps,
-        borders,
+        stride,
+        padding,
         groups=1 if shared else replicas,
     )
     return _wrap(result.unflatten(1, (replicas, filters)), 1)
 
 
-def _pair(value: Any) -> tuple[int, int]:
-    first, second = value if isinstance(value, (tuple, list)) else (value, value)
-    return int(first), int(second)
-
-
-class _Windows(NamedTuple):
-    """Where, along one side of an image, a kernel's taps meet pixels that they share with none."""
-
-    first: int
-    """The first pixel of the first window."""
-
-    count: int
-    step: int
-    taps: range
-
-
-def _windows(kernel: int, step: int, border: int, side: int) -> _Windows | None:
-    """Return the windows of a kernel's places along one side; None if they overlap.
-
-    Taps that meet no pixel in any place are left out; the others must meet one in every place.
-    """
-    count = (side + 2 * border - kernel) // step + 1
-    pixels = {
-        tap: [0 <= place * step + tap - border < side for place in range(count)]
-        for tap in range(kernel)
-    }
-    used = [tap for tap, meets in pixels.items() if any(meets)]
-    if not used or not all(all(pixels[tap]) for tap in used) or (count > 1 and step < len(used)):
+def _max_pool2d(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Tensor | None:
+    value, dim = _physical(input)
+    if return_indices or dim is None or value.ndim != 5 or value.device.type != "cpu":
         return None
-    return _Windows(used[0] - border, count, step, range(used[0], used[-1] + 1))
+    images = value.movedim(dim, 1)
+    with retrieve_current_functorch_interpreter().lower():
+        pooled = _MaxPool.apply(
+            images.flatten(1, 2), kernel_size, stride or (), padding, dilation, ceil_mode
+        )
+    return _wrap(pooled.unflatten(1, images.shape[1:3]), 1)
 
 
-def _patch_product(
-    images: Tensor, kernel: Tensor, bias: Tensor | None, windows: Sequence[_Windows]
-) -> Tensor:
-    """Convolve images [batch, replicas, channels, ...] by multiplying patches with the taps used.
+class _MaxPool(torch.autograd.Function):
+    """Max pooling, forward with the channels innermost: a CPU then takes a fifth of the time."""
 
-    The images may be one replica's for all. Returns [replicas, batch, filters, ...].
-    """
-    rows, columns = windows
-    replicas, filters = kernel.shape[:2]
-    patches = images.permute(1, 0, 2, 3, 4)
-    for dim, each in ((3, rows), (4, columns)):
-        length = (each.count - 1) * each.step + len(each.taps)
-        cut = patches.narrow(dim, each.first, length)
-        patches = cut.unfold(dim, len(each.taps), each.step)
-    patches = patches.permute(0, 1, 3, 4, 2, 5, 6).expand(replicas, *[-1] * 6)
-    flat = patches.reshape(replicas, -1, patches.shape[4:].numel())
-    used = kernel[..., rows.taps.start : rows.taps.stop, columns.taps.start : columns.taps.stop]
-    product = _product(flat, used.flatten(2).contiguous(), bias)
-    return product.view(replicas, -1, rows.count, columns.count, filters).permute(0, 1, 4, 2, 3)
+    @staticmethod
+    def forward(context: Any, images: Tensor, *how: Any) -> Tensor:
+        inner = images.contiguous(memory_format=torch.channels_last)
+        pooled, places = torch.ops.aten.max_pool2d_with_indices(inner, *how)
+        context.save_for_backward(images, places.contiguous())
+        context.how = how
+        return pooled.contiguous()
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Any:
+        images, places = context.saved_tensors
+        back = torch.ops.aten.max_pool2d_with_indices_backward(
+            gradient.contiguous(), images, *context.how, places
+        )
+        return back, *[None] * len(context.how)
 
 
 def _batch_norm(
@@ -294,6 +279,7 @@ _RULES: dict[Any, Callable[..., Tensor | None]] = {
     functional.linear: _linear,
     torch.conv2d: _conv2d,
     functional.conv2d: _conv2d,
+    functional.max_pool2d: _max_pool2d,
     functional.batch_norm: _batch_norm,
     functional.layer_norm: _layer_norm,
     functional.scaled_dot_product_attention: _attention,
