@@ -32,7 +32,8 @@ class Windows(NamedTuple):
 class PatchConvolutions(TorchFunctionMode):
     """Within it, a network computes convolutions that leave one pixel as matrix products.
 
-    `found` says whether there was one: a network without is faster outside.
+    Average pooling that leaves one pixel is a mean. `found` says whether there was such a
+    convolution: a network without is faster outside.
     """
 
     def __init__(self) -> None:
@@ -42,10 +43,11 @@ class PatchConvolutions(TorchFunctionMode):
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        if function is torch.conv2d:
-            result = _one_pixel(*args, **(kwargs or {}))
+        rule = _RULES.get(function)
+        if rule is not None:
+            result = rule(*args, **(kwargs or {}))
             if result is not None:
-                self.found = True
+                self.found |= function is torch.conv2d
                 return result
         return function(*args, **(kwargs or {}))
 
@@ -59,13 +61,34 @@ def _one_pixel(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor | None:
-    if groups != 1 or input.ndim != 4 or weight.shape[2:] == (1, 1):
+    if groups != 1 or input.ndim != 4:
         return None
     windows = windows_of(weight.shape[2:], stride, padding, dilation, input.shape[2:])
     if windows is None or any(each.places > 1 for each in windows):
         return None
     product = functional.linear(cut(input, windows), used(weight, windows), bias)
     return product.permute(0, 3, 1, 2)
+
+
+def mean_of_all(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor | None:
+    """Return what average pooling with one window around all of an image gives; None for others."""
+    sides, kernel = input.shape[-2:], pair(kernel_size)
+    steps = pair(stride) if stride else kernel
+    one = all(
+        side == size or (ceil_mode and 0 < size - side < step)
+        for side, size, step in zip(sides, kernel, steps, strict=True)
+    )
+    if not one or pair(padding) != (0, 0) or divisor_override:
+        return None
+    return input.mean((-2, -1), keepdim=True)
 
 
 def windows_of(
@@ -116,3 +139,6 @@ def pair(value: Any) -> tuple[int, int]:
     """Return what holds down and across."""
     first, second = value if isinstance(value, (tuple, list)) else (value, value)
     return int(first), int(second)
+
+
+_RULES: dict[Any, Any] = {torch.conv2d: _one_pixel, functional.avg_pool2d: mean_of_all}

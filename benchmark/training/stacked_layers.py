@@ -23,6 +23,9 @@ from benchmark.training import patches
 EXPLICIT_ATTENTION = 64
 """Up to so many tokens a CPU computes attention faster as two matrix products than fused."""
 
+NORM_BY_ITSELF = 2**14
+"""Of so many numbers a replica, a CPU normalises and scales each faster than all in two steps."""
+
 Tensor = torch.Tensor
 
 
@@ -195,6 +198,10 @@ class _MaxPool(torch.autograd.Function):
         return back, *[None] * len(context.how)
 
 
+def _avg_pool2d(input: Tensor, *how: Any, **named: Any) -> Tensor | None:
+    return patches.mean_of_all(input, *how, **named) if input.device.type == "cpu" else None
+
+
 def _batch_norm(
     input: Tensor,
     running_mean: Tensor | None,
@@ -229,6 +236,12 @@ def _layer_norm(
     if every is None or len(normalized_shape) != 1:
         return None
     value, scale, shift = every
+    if value.device.type == "cpu" and value[0].numel() >= NORM_BY_ITSELF:
+        own = zip(*(each.unbind() for each in every), strict=True)
+        shape = tuple(normalized_shape)
+        return _wrap(
+            torch.stack([functional.layer_norm(x, shape, w, b, eps) for x, w, b in own]), 0
+        )
     rows = functional.layer_norm(value, tuple(normalized_shape), eps=eps)
     rows = rows.view(len(value), -1, value.shape[-1])
     return _wrap(torch.addcmul(shift.unsqueeze(1), rows, scale.unsqueeze(1)).view(value.shape), 0)
@@ -280,6 +293,7 @@ _RULES: dict[Any, Callable[..., Tensor | None]] = {
     torch.conv2d: _conv2d,
     functional.conv2d: _conv2d,
     functional.max_pool2d: _max_pool2d,
+    functional.avg_pool2d: _avg_pool2d,
     functional.batch_norm: _batch_norm,
     functional.layer_norm: _layer_norm,
     functional.scaled_dot_product_attention: _attention,

@@ -17,7 +17,7 @@ from benchmark.training.stacked_layers import StackedLayers
 CASES = [
     (kernel, stride, padding, height, width)
     for kernel, stride, padding, height, width in itertools.product(
-        (1, 2, 3), (1, 2, 3), (0, 1), (1, 2, 4), (1, 4)
+        (1, 2, 3), (1, 2), (0, 1), (1, 2, 4), (1, 4)
     )
     if padding <= kernel // 2 and min(height, width) + 2 * padding >= kernel
 ]
@@ -103,3 +103,24 @@ def test_stacked_max_pooling_is_that_of_each_replica(
     found = vmap(stacked)(images)
     assert_same(found, torch.stack(alone), [images])
     assert "_MaxPoolBackward" in operations(found.grad_fn)
+
+
+def test_average_pooling_with_one_window_is_a_mean_and_no_other_is() -> None:
+    (images,) = layers((2, 2, 3, 2, 2))
+    means = 0
+    for size, stride, ceil_mode in itertools.product((1, 2, 3), (1, 2, 3), (False, True)):
+        for own in (images, images[..., :1, :1]):
+            if own.shape[-1] < size and not ceil_mode:
+                continue
+
+            def stacked(
+                each: torch.Tensor, size: int = size, stride: int = stride, up: bool = ceil_mode
+            ) -> torch.Tensor:
+                with StackedLayers():
+                    return functional.avg_pool2d(each, size, stride, 0, up, False)
+
+            alone = [functional.avg_pool2d(e, size, stride, 0, ceil_mode, False) for e in own]
+            found = vmap(stacked)(own)
+            assert_same(found, torch.stack(alone), [images])
+            means += any("Mean" in name for name in operations(found.grad_fn))
+    assert 5 < means < 20
