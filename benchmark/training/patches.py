@@ -32,8 +32,8 @@ class Windows(NamedTuple):
 class PatchConvolutions(TorchFunctionMode):
     """Within it, a network computes convolutions that leave one pixel as matrix products.
 
-    Average pooling that leaves one pixel is a mean. `found` says whether there was such a
-    convolution: a network without is faster outside.
+    Average pooling that leaves one pixel is a mean. `found` says whether there was either: a
+    network with neither computes the same outside, and faster.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class PatchConvolutions(TorchFunctionMode):
         if rule is not None:
             result = rule(*args, **(kwargs or {}))
             if result is not None:
-                self.found |= function is torch.conv2d
+                self.found = True
                 return result
         return function(*args, **(kwargs or {}))
 
