@@ -36,7 +36,7 @@ from benchmark.grid import expand
 from benchmark.recipe import Recipe
 from benchmark.training.course import build
 from benchmark.training.data import CellData, prepare
-from benchmark.training.device import choose_device, synchronise
+from benchmark.training.device import choose_device, keep_freed_memory, synchronise
 from benchmark.training.network import Network, Stack, mean_losses
 from benchmark.treatment import parse_treatment
 from benchmark.trial import Cell, Trial
@@ -242,6 +242,7 @@ def main() -> None:
     arguments = parser.parse_args()
     device = choose_device("auto")
     torch.set_num_threads(1)
+    keep_freed_memory()
     rounds = 2 if arguments.quick else 6
     cells = dict.fromkeys(trial.cell for trial in expand(load_config(CONFIG)).trials)
     phases = {

@@ -26,7 +26,7 @@ from torch.func import functional_call, vmap
 from benchmark.config import load_config
 from benchmark.grid import expand
 from benchmark.training.data import Batch
-from benchmark.training.device import choose_device, synchronise
+from benchmark.training.device import choose_device, keep_freed_memory, synchronise
 from benchmark.training.network import Network, Stack, mean_losses
 from benchmark.training.stacked_layers import StackedLayers
 from perf.phases import CONFIG, Clock, Setting, network_of
@@ -182,6 +182,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     device = choose_device("auto")
     torch.set_num_threads(1)
+    keep_freed_memory()
     names = list(
         dict.fromkeys(trial.cell.architecture for trial in expand(load_config(CONFIG)).trials)
     )

@@ -23,7 +23,12 @@ from benchmark.execution.provenance import provenance
 from benchmark.training.checkpoint import Checkpoints, NoCheckpoints
 from benchmark.training.cohort import CohortMemoryError, train_cohort
 from benchmark.training.data import CellData, DataError, prepare
-from benchmark.training.device import choose_device, is_out_of_memory
+from benchmark.training.device import (
+    choose_device,
+    give_back_memory,
+    is_out_of_memory,
+    keep_freed_memory,
+)
 from benchmark.training.probe import image_size_of, probe
 from benchmark.training.speed import Throughput
 from benchmark.training.throughput import measure
@@ -48,6 +53,7 @@ class Worker:
             _make_cuda_deterministic()
         else:
             torch.set_num_threads(settings.threads)
+            keep_freed_memory()
         self._provenance = provenance(self._device)
         self._data_dir = Path(settings.data_dir) if settings.data_dir else None
         self._load = lru_cache(maxsize=2)(self._load_dataset)
@@ -64,11 +70,14 @@ class Worker:
         Begins where a checkpoint in `folder` ends, if there is one, and keeps others there. `say`
         is told at once what the outcome's notices will tell.
         """
-        if folder is None:
-            return self._train(cohort, NoCheckpoints())
-        checkpoints = CohortCheckpoints(folder, cohort, self._provenance, say)
-        outcome = self._train(cohort, checkpoints)
-        return replace(outcome, notices=tuple(checkpoints.notes))
+        try:
+            if folder is None:
+                return self._train(cohort, NoCheckpoints())
+            checkpoints = CohortCheckpoints(folder, cohort, self._provenance, say)
+            outcome = self._train(cohort, checkpoints)
+            return replace(outcome, notices=tuple(checkpoints.notes))
+        finally:
+            give_back_memory()
 
     def _train(self, cohort: Cohort, checkpoints: Checkpoints) -> Outcome:
         try:
@@ -98,7 +107,10 @@ class Worker:
 
     def measure(self, cohort: Cohort) -> Throughput:
         """Measure how fast the cohort's cell trains in cohorts up to its size."""
-        return measure(cohort, self._data_of(cohort), self._device)
+        try:
+            return measure(cohort, self._data_of(cohort), self._device)
+        finally:
+            give_back_memory()
 
     def check(self, cells: Sequence[Cell]) -> list[str]:
         """Load every data set and send a batch through every architecture; return what failed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,6 +66,29 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Say whether an exception means that device or host memory did not suffice."""
     allocator = isinstance(error, RuntimeError) and "not enough memory" in str(error)
     return allocator or isinstance(error, (torch.OutOfMemoryError, MemoryError))
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+"""As malloc.h numbers them."""
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep what it frees, where its malloc is glibc's.
+
+    Otherwise large blocks go back to the system whenever they are freed, and the next step, which
+    asks for the same ones, gets them page by page: for cohorts a good part of a step. What is kept
+    stays until `give_back_memory`.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_MAX, 0)
+        libc.mallopt(_M_TRIM_THRESHOLD, -1)
+
+
+def give_back_memory() -> None:
+    """Give back to the system what is free, which other processes may need."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def available_memory() -> int:

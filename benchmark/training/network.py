@@ -8,6 +8,7 @@ mean losses, of which each depends on its own weights alone.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from benchmark.training.course import Candidate, Course, Tally
 from benchmark.training.data import EVALUATION_BATCH, CellData
 from benchmark.training.device import autocast, seed_dropout
 from benchmark.training.optimization import make_optimizer, make_schedule
+from benchmark.training.patches import PatchConvolutions
 from benchmark.training.stacked_layers import StackedLayers
 from benchmark.trial import Record
 
@@ -38,6 +40,8 @@ class Network:
         self._schedule = make_schedule(self._optimizer, recipe, updates)
         self.recipe = recipe
         self._device = device
+        on_cpu = device.type == "cpu"
+        self._layers: AbstractContextManager[Any] = PatchConvolutions() if on_cpu else nullcontext()
         self._update = 0
         self._training = Tally(len(candidates), device)
         self._evaluation = Tally(len(candidates), device)
@@ -127,7 +131,11 @@ class Network:
         """Return [replicas, images, classes]; `seeds` are those of the dropout in training."""
         if seeds is not None:
             seed_dropout(seeds[0], self._device)
-        return self._model(images).unsqueeze(0)
+        with self._layers:
+            logits = self._model(images).unsqueeze(0)
+        if isinstance(self._layers, PatchConvolutions) and not self._layers.found:
+            self._layers = nullcontext()
+        return logits
 
     def _clip(self, largest: float) -> None:
         torch.nn.utils.clip_grad_norm_(self._model.parameters(), largest)

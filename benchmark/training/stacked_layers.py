@@ -18,8 +18,13 @@ from torch._functorch.pyfunctorch import retrieve_current_functorch_interpreter
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from benchmark.training import patches
+
 EXPLICIT_ATTENTION = 64
 """Up to so many tokens a CPU computes attention faster as two matrix products than fused."""
+
+NORM_BY_ITSELF = 2**14
+"""Of so many numbers a replica, a CPU normalises and scales each faster than all in two steps."""
 
 Tensor = torch.Tensor
 
@@ -124,13 +129,9 @@ def _conv2d(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor | None:
-    """Compute as a matrix product where each input meets one tap, else as a grouped convolution.
-
-    A tap that only ever meets the border adds nothing and is left out of the product: on images of
-    one pixel, a 3x3 convolution is a 1x1 one.
-    """
+    """Compute as a product of patches where windows share no pixel, else as grouped convolution."""
     weights = _stacked(weight)
-    plain = groups == 1 and not isinstance(padding, str) and _pair(dilation) == (1, 1)
+    plain = groups == 1 and not isinstance(padding, str) and patches.pair(dilation) == (1, 1)
     if not plain or weights is None or (bias is not None and _stacked(bias) is None):
         return None
     (kernel,) = weights
@@ -138,54 +139,67 @@ def _conv2d(
     images = value.unsqueeze(1) if dim is None else value.movedim(dim, 1)
     if images.ndim != 5:
         return None
-    replicas, filters, channels, *size = kernel.shape
-    steps, borders = _pair(stride), _pair(padding)
-    sides = images.shape[-2:]
-    used = [_used_taps(*each) for each in zip(size, steps, borders, sides, strict=True)]
-    if all(end - start == 1 for start, end in used) and steps == (1, 1) and _same(size, borders):
-        centre = kernel[:, :, :, used[0][0], used[1][0]]
-        pixels = images.permute(1, 0, 3, 4, 2).expand(replicas, -1, -1, -1, -1)
-        product = _product(pixels.reshape(replicas, -1, channels), centre, bias)
-        return _wrap(product.view(*pixels.shape[:-1], filters).permute(0, 1, 4, 2, 3), 0)
-    if tuple(size) == steps and borders == (0, 0):
-        rows = sides[0] // size[0], sides[1] // size[1]
-        whole = images[..., : rows[0] * size[0], : rows[1] * size[1]]
-        patches = whole.unflatten(4, (rows[1], size[1])).unflatten(3, (rows[0], size[0]))
-        patches = patches.permute(1, 0, 3, 5, 2, 4, 6).expand(replicas, *[-1] * 6)
-        flat = patches.reshape(replicas, -1, channels * size[0] * size[1])
-        product = _product(flat, kernel.flatten(2), bias)
-        return _wrap(product.view(replicas, -1, *rows, filters).permute(0, 1, 4, 2, 3), 0)
+    replicas, filters = kernel.shape[:2]
+    windows = patches.windows_of(kernel.shape[3:], stride, padding, dilation, images.shape[3:])
+    if windows is not None:
+        rows = patches.cut(images.transpose(0, 1), windows).expand(replicas, *[-1] * 4)
+        flat = rows.reshape(replicas, -1, rows.shape[-1])
+        product = _product(flat, patches.used(kernel, windows), bias)
+        return _wrap(product.view(*rows.shape[:-1], filters).permute(0, 1, 4, 2, 3), 0)
     shared = dim is None
     result = functional.conv2d(
         value if shared else images.flatten(1, 2),
         kernel.flatten(0, 1),
         None if bias is None else _stacked(bias)[0].flatten(),  # type: ignore[index]
-        steps,
-        borders,
+        stride,
+        padding,
         groups=1 if shared else replicas,
     )
     return _wrap(result.unflatten(1, (replicas, filters)), 1)
 
 
-def _pair(value: Any) -> tuple[int, int]:
-    first, second = value if isinstance(value, (tuple, list)) else (value, value)
-    return int(first), int(second)
+def _max_pool2d(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Tensor | None:
+    value, dim = _physical(input)
+    if return_indices or dim is None or value.ndim != 5 or value.device.type != "cpu":
+        return None
+    images = value.movedim(dim, 1)
+    with retrieve_current_functorch_interpreter().lower():
+        pooled = _MaxPool.apply(
+            images.flatten(1, 2), kernel_size, stride or (), padding, dilation, ceil_mode
+        )
+    return _wrap(pooled.unflatten(1, images.shape[1:3]), 1)
 
 
-def _same(size: Sequence[int], borders: tuple[int, int]) -> bool:
-    """Say whether the result of a convolution of stride 1 has as many pixels as the image."""
-    return all(kernel == 2 * border + 1 for kernel, border in zip(size, borders, strict=True))
+class _MaxPool(torch.autograd.Function):
+    """Max pooling, forward with the channels innermost: a CPU then takes a fifth of the time."""
+
+    @staticmethod
+    def forward(context: Any, images: Tensor, *how: Any) -> Tensor:
+        inner = images.contiguous(memory_format=torch.channels_last)
+        pooled, places = torch.ops.aten.max_pool2d_with_indices(inner, *how)
+        context.save_for_backward(images, places.contiguous())
+        context.how = how
+        return pooled.contiguous()
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Any:
+        images, places = context.saved_tensors
+        back = torch.ops.aten.max_pool2d_with_indices_backward(
+            gradient.contiguous(), images, *context.how, places
+        )
+        return back, *[None] * len(context.how)
 
 
-def _used_taps(kernel: int, stride: int, border: int, side: int) -> tuple[int, int]:
-    """Return the range of a kernel's taps, along one side, that ever meet a pixel."""
-    places = (side + 2 * border - kernel) // stride + 1
-    used = [
-        tap
-        for tap in range(kernel)
-        if any(0 <= place * stride + tap - border < side for place in range(places))
-    ]
-    return (used[0], used[-1] + 1) if used else (0, kernel)
+def _avg_pool2d(input: Tensor, *how: Any, **named: Any) -> Tensor | None:
+    return patches.mean_of_all(input, *how, **named) if input.device.type == "cpu" else None
 
 
 def _batch_norm(
@@ -222,6 +236,12 @@ def _layer_norm(
     if every is None or len(normalized_shape) != 1:
         return None
     value, scale, shift = every
+    if value.device.type == "cpu" and value[0].numel() >= NORM_BY_ITSELF:
+        own = zip(*(each.unbind() for each in every), strict=True)
+        shape = tuple(normalized_shape)
+        return _wrap(
+            torch.stack([functional.layer_norm(x, shape, w, b, eps) for x, w, b in own]), 0
+        )
     rows = functional.layer_norm(value, tuple(normalized_shape), eps=eps)
     rows = rows.view(len(value), -1, value.shape[-1])
     return _wrap(torch.addcmul(shift.unsqueeze(1), rows, scale.unsqueeze(1)).view(value.shape), 0)
@@ -272,6 +292,8 @@ _RULES: dict[Any, Callable[..., Tensor | None]] = {
     functional.linear: _linear,
     torch.conv2d: _conv2d,
     functional.conv2d: _conv2d,
+    functional.max_pool2d: _max_pool2d,
+    functional.avg_pool2d: _avg_pool2d,
     functional.batch_norm: _batch_norm,
     functional.layer_norm: _layer_norm,
     functional.scaled_dot_product_attention: _attention,
