@@ -144,17 +144,28 @@ def _isometry_distance(model: nn.Module, images: torch.Tensor) -> float:
     logits = model(images).float()
     if logits.shape[1] > _MOST_LOGITS:
         return float("nan")
-    rows = [
-        torch.autograd.grad(logits[:, at].sum(), images, retain_graph=True)[0]
-        for at in range(logits.shape[1])
-    ]
-    jacobians = torch.stack(rows, 1).flatten(2).double()
+    jacobians = _jacobians(logits, images).double()
     if not torch.isfinite(jacobians).all():
         return float("nan")
     singular = torch.linalg.svdvals(jacobians).numpy(force=True)
     if singular.min() <= 1e-12 * singular.max():
         return float("nan")
     return float(np.sqrt(np.mean(np.log(singular) ** 2)))
+
+
+def _jacobians(logits: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """Return each image's Jacobian [images, classes, pixels]: all classes go back at once."""
+    count, classes = logits.shape
+    chosen = torch.eye(classes, device=logits.device).unsqueeze(1).expand(-1, count, -1)
+    try:
+        (rows,) = torch.autograd.grad(
+            logits, images, chosen, retain_graph=True, is_grads_batched=True
+        )
+    except RuntimeError:
+        # An operation of its own kind may know no way back for several gradients at a time.
+        each = [torch.autograd.grad(logits, images, one, retain_graph=True)[0] for one in chosen]
+        rows = torch.stack(each)
+    return rows.transpose(0, 1).flatten(2)
 
 
 @contextlib.contextmanager
