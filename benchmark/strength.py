@@ -42,8 +42,9 @@ class LayerStatistics:
     scales independent inputs of unit variance. `singular_max` and `singular_min` are of the matrix
     (of each group's, where a convolution is grouped; NaN unless asked for), `rank_share` is the
     share of singular values above RANK_TOLERANCE of the largest, `kurtosis` the excess over a
-    normal distribution's, NaN for constant weights. `zero_rows` and `duplicate_rows` are shares of output neurons without any
-    weight, and with the same weights on the same inputs as another before them.
+    normal distribution's, NaN for constant weights. `zero_rows` and `duplicate_rows` are shares of
+    output neurons without any weight, and with the same weights on the same inputs as another
+    before them.
     """
 
     strength: StrengthVariance
