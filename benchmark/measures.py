@@ -68,12 +68,20 @@ class ModelMeasures:
         return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
-def measure(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> ModelMeasures:
-    """Measure a model's weights, and what the batch does in it; the model stays as it is."""
+def measure(
+    model: nn.Module, images: torch.Tensor, labels: torch.Tensor, *, complete: bool = True
+) -> ModelMeasures:
+    """Measure a model's weights, and what the batch does in it; the model stays as it is.
+
+    Unless `complete`, only what the summary rests on is computed, in half the time: other numbers
+    of the layers may be NaN.
+    """
     from benchmark.layers import describe
     from benchmark.signals import signals
 
-    found = signals(model, images, labels)
+    described = describe(model)
+    names = [layer.name for layer, _ in described]
+    found = signals(model, images, labels, names, complete=complete)
     by_name = {signal.name: signal for signal in found.layers}
     order = {signal.name: place for place, signal in enumerate(found.layers)}
     layers = [
@@ -83,10 +91,11 @@ def measure(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Mod
             layer_statistics(
                 weight.detach().float().reshape(len(weight), -1).numpy(force=True),
                 1 if layer.transposed else layer.groups,
+                complete=complete,
             ),
             by_name.get(layer.name),
         )
-        for layer, weight in describe(model)
+        for layer, weight in described
     ]
     layers.sort(key=lambda layer: order.get(layer.name, len(order)))
     return ModelMeasures(tuple(layers), found)

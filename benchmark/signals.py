@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,8 @@ class LayerSignal:
     `mean` and `variance` over everything, `effective_rank` the exponential of the entropy of the
     normalised singular values of [images, features] (Roy and Vetterli 2007), as a share of its
     greatest possible value; `output_gradient` is the root mean square of the loss's gradient in
-    the outputs, `weight_gradient` its Frobenius norm in the weights (NaN where there is none).
+    the outputs, `weight_gradient` its Frobenius norm in the weights. NaN is what does not exist or
+    was not asked for.
     """
 
     name: str
@@ -58,27 +59,42 @@ class Signals:
     isometry_distance: float
 
 
-def signals(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Signals:
+def signals(
+    model: nn.Module,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    names: Sequence[str] | None = None,
+    *,
+    complete: bool = True,
+) -> Signals:
     """Send the first IMAGES of a batch forth and back through a model and leave it as it was.
 
     Batch norm uses the batch's statistics, as in training; dropout and stochastic depth are off.
-    Neither weights, gradients, buffers, modes nor random state change.
+    Neither weights, gradients, buffers, modes nor random state change. `names` are those of the
+    model's layers, where they are known. Unless `complete`, the two quantities that take longest
+    are left out: every weight_gradient, and each effective_rank but that of the last layer before
+    the logits.
     """
     images, labels = images[:IMAGES], labels[:IMAGES]
-    names = [layer.name for layer, _ in describe(model)]
+    if names is None:
+        names = [layer.name for layer, _ in describe(model)]
     outputs: dict[str, torch.Tensor] = {}
     trained = {name for name, each in model.named_parameters() if each.requires_grad}
     with observed(model), torch.enable_grad(), _outputs_kept(model, names, outputs):
         logits = model(images).float()
         loss = functional.cross_entropy(logits, labels)
-        found = _signals_of(model, loss, outputs, trained)
+        found = _signals_of(model, loss, outputs, trained if complete else frozenset(), complete)
         outputs.clear()
         distance = _isometry_distance(model, images[:_JACOBIAN_IMAGES])
     return Signals(found, float(loss.detach()), distance)
 
 
 def _signals_of(
-    model: nn.Module, loss: torch.Tensor, outputs: dict[str, torch.Tensor], trained: set[str]
+    model: nn.Module,
+    loss: torch.Tensor,
+    outputs: dict[str, torch.Tensor],
+    trained: Collection[str],
+    every_rank: bool,
 ) -> tuple[LayerSignal, ...]:
     weights = {
         name: model.get_parameter(f"{name}.weight")
@@ -89,12 +105,13 @@ def _signals_of(
     gradients = iter(torch.autograd.grad(loss, wanted, allow_unused=True))
     of_outputs = {name: next(gradients) for name in outputs}
     of_weights = {name: next(gradients) for name in weights}
+    ranked = outputs if every_rank else list(outputs)[-2:-1]
     return tuple(
         LayerSignal(
             name=name,
             mean=float(values.mean()),
             variance=float(values.var(correction=0)),
-            effective_rank=_effective_rank(values),
+            effective_rank=_effective_rank(values) if name in ranked else math.nan,
             output_gradient=_norm(of_outputs[name], mean=True),
             weight_gradient=_norm(of_weights.get(name), mean=False),
         )
@@ -127,11 +144,7 @@ def _isometry_distance(model: nn.Module, images: torch.Tensor) -> float:
     logits = model(images).float()
     if logits.shape[1] > _MOST_LOGITS:
         return float("nan")
-    rows = [
-        torch.autograd.grad(logits[:, at].sum(), images, retain_graph=True)[0]
-        for at in range(logits.shape[1])
-    ]
-    jacobians = torch.stack(rows, 1).flatten(2).double()
+    jacobians = _jacobians(logits, images).double()
     if not torch.isfinite(jacobians).all():
         return float("nan")
     singular = torch.linalg.svdvals(jacobians).numpy(force=True)
@@ -140,9 +153,24 @@ def _isometry_distance(model: nn.Module, images: torch.Tensor) -> float:
     return float(np.sqrt(np.mean(np.log(singular) ** 2)))
 
 
+def _jacobians(logits: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """Return each image's Jacobian [images, classes, pixels]: all classes go back at once."""
+    count, classes = logits.shape
+    chosen = torch.eye(classes, device=logits.device).unsqueeze(1).expand(-1, count, -1)
+    try:
+        (rows,) = torch.autograd.grad(
+            logits, images, chosen, retain_graph=True, is_grads_batched=True
+        )
+    except RuntimeError:
+        # An operation of its own kind may know no way back for several gradients at a time.
+        each = [torch.autograd.grad(logits, images, one, retain_graph=True)[0] for one in chosen]
+        rows = torch.stack(each)
+    return rows.transpose(0, 1).flatten(2)
+
+
 @contextlib.contextmanager
 def _outputs_kept(
-    model: nn.Module, names: list[str], outputs: dict[str, torch.Tensor]
+    model: nn.Module, names: Sequence[str], outputs: dict[str, torch.Tensor]
 ) -> Iterator[None]:
     """Collect what the named modules give at their first call, in the order of the calls."""
 

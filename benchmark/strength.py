@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 RANK_TOLERANCE = 1e-6
 """Singular values below this share of the largest count as zero: float32 keeps no smaller ones."""
 
+_PLAIN = 1e-9
+
 _ROW_TOLERANCE = 1e-6
 
 
@@ -38,10 +40,11 @@ class LayerStatistics:
     `expected_strength` is the strength-variance score that independent weights of the same mean
     square would have, `gain` the root mean square times the root of fan_in: by how much the layer
     scales independent inputs of unit variance. `singular_max` and `singular_min` are of the matrix
-    (of each group's, where a convolution is grouped), `rank_share` is the share of singular values
-    above RANK_TOLERANCE of the largest, `kurtosis` the excess over a normal distribution's, NaN
-    for constant weights. `zero_rows` and `duplicate_rows` are shares of output neurons without any
-    weight, and with the same weights on the same inputs as another before them.
+    (of each group's, where a convolution is grouped; NaN unless asked for), `rank_share` is the
+    share of singular values above RANK_TOLERANCE of the largest, `kurtosis` the excess over a
+    normal distribution's, NaN for constant weights. `zero_rows` and `duplicate_rows` are shares of
+    output neurons without any weight, and with the same weights on the same inputs as another
+    before them.
     """
 
     strength: StrengthVariance
@@ -70,26 +73,34 @@ def strength_variance(matrix: np.ndarray) -> StrengthVariance:
     )
 
 
-def layer_statistics(matrix: np.ndarray, groups: int = 1) -> LayerStatistics:
+def layer_statistics(
+    matrix: np.ndarray, groups: int = 1, *, complete: bool = True
+) -> LayerStatistics:
     """Return the statistics of a finite matrix [out, in], computed in float64.
 
-    `groups` are those of a convolution: row i belongs to group i * groups // out.
+    `groups` are those of a convolution: row i belongs to group i * groups // out. Unless
+    `complete`, singular values are computed only where it is not plain that all of them count.
     """
     wide = matrix.astype(np.float64)
     rows, columns = wide.shape
     mean_square = float(np.mean(wide**2))
     sides = [size for size, other in ((rows, columns), (columns, rows)) if other > 1]
     blocks = wide.reshape(groups, rows // groups, columns)
-    singular = _singular_values(blocks)
-    largest = float(singular.max())
+    gram = _gram(blocks)
+    if complete or not _has_full_rank(gram):
+        singular = np.sqrt(np.maximum(np.linalg.eigvalsh(gram), 0.0))
+        largest, smallest = float(singular.max()), float(singular.min())
+        rank_share = float(np.mean(singular > RANK_TOLERANCE * largest)) if largest else 0.0
+    else:
+        largest, smallest, rank_share = math.nan, math.nan, 1.0
     zero = ~wide.any(axis=1)
     return LayerStatistics(
         strength=strength_variance(wide),
         expected_strength=mean_square * sum(sides) / len(sides) if sides else float("nan"),
         gain=math.sqrt(columns * mean_square),
         singular_max=largest,
-        singular_min=float(singular.min()),
-        rank_share=float(np.mean(singular > RANK_TOLERANCE * largest)) if largest else 0.0,
+        singular_min=smallest,
+        rank_share=rank_share,
         kurtosis=_excess_kurtosis(wide),
         zero_rows=float(zero.mean()),
         duplicate_rows=_duplicates(blocks, zero.reshape(groups, -1)) / rows,
@@ -100,12 +111,27 @@ def _variance(sums: np.ndarray) -> float:
     return float(sums.var(ddof=1)) if len(sums) > 1 else float("nan")
 
 
-def _singular_values(blocks: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Singular values of each block [groups, out, in], by the smaller of its Gram matrices."""
+def _gram(blocks: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the smaller of the Gram matrices of each block [groups, out, in]."""
     if blocks.shape[1] > blocks.shape[2]:
         blocks = blocks.transpose(0, 2, 1)
-    squares = np.linalg.eigvalsh(blocks @ blocks.transpose(0, 2, 1))
-    return np.sqrt(np.maximum(squares, 0.0))
+    return blocks @ blocks.transpose(0, 2, 1)
+
+
+def _has_full_rank(gram: NDArray[np.float64]) -> bool:
+    """Whether every eigenvalue is plainly above what counts: by Cholesky, faster than to find it.
+
+    The trace is no less than the largest eigenvalue, and _PLAIN is far above RANK_TOLERANCE^2 and
+    what float64 rounds, so that an eigenvalue near either is left to those who compute it.
+    """
+    shift = _PLAIN * float(np.trace(gram, axis1=1, axis2=2).max())
+    if shift <= 0:
+        return False
+    try:
+        np.linalg.cholesky(gram - shift * np.eye(gram.shape[1]))
+    except np.linalg.LinAlgError:
+        return False
+    return True
 
 
 def _excess_kurtosis(values: NDArray[np.float64]) -> float:

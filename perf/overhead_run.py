@@ -13,7 +13,7 @@ from typing import Any
 
 def main() -> None:
     """Run the config and write what happened when, in the seconds of `time.monotonic`."""
-    from benchmark.commands import running
+    from benchmark import cli
     from benchmark.execution import run
     from perf.overhead import Watched
 
@@ -25,9 +25,12 @@ def main() -> None:
         return watched[-1]
 
     run.make_executor = make_executor  # type: ignore[assignment]
-    code = running.run(Path(config), out, changes, [], [])
-    Path(marks).write_text(json.dumps(watched[0].seen), encoding="utf-8")
-    raise SystemExit(code)
+    sys.argv = ["initbench", "run", config, "--out", out]
+    sys.argv += [f"--set={change}" for change in changes]
+    try:
+        cli.main()
+    finally:
+        Path(marks).write_text(json.dumps(watched[0].seen), encoding="utf-8")
 
 
 if __name__ == "__main__":

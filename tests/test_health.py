@@ -135,3 +135,18 @@ def test_every_measure_has_a_description_and_is_finite() -> None:
     found = measured(deep_net(he())).summary()
     assert set(found) == set(DESCRIPTIONS)
     assert all(math.isfinite(value) for value in found.values())
+
+
+@pytest.mark.parametrize("name", ["test_vit(depth=1, patch_size=4)", "plain_cnn"])
+def test_the_summary_is_the_same_where_only_what_it_rests_on_is_computed(name: str) -> None:
+    from benchmark import models
+
+    model = models.build(name, channels=1, classes=10, image_size=16, seed=0)
+    initialize(model, "orthogonal+pa")
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(8, 1, 16, 16, generator=generator)
+    batch = images, torch.randint(10, (8,), generator=generator)
+    whole, part = measure(model, *batch), measure(model, *batch, complete=False)
+    assert part.summary() == whole.summary()
+    ranks = [math.isfinite(layer.signal.effective_rank) for layer in part.layers if layer.signal]
+    assert ranks.count(True) == 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -106,3 +108,35 @@ def test_frozen_and_unreached_layers_have_no_gradient() -> None:
     assert [layer.name for layer in found.layers] == ["0", "1"]
     assert math.isnan(found.layers[0].weight_gradient)
     assert found.layers[0].output_gradient > 0
+
+
+class Cubed(torch.autograd.Function):
+    """An operation whose way back looks at numbers: not for several gradients at a time."""
+
+    @staticmethod
+    def forward(context: Any, values: torch.Tensor) -> torch.Tensor:
+        context.save_for_backward(values)
+        return values**3
+
+    @staticmethod
+    def backward(context: Any, gradient: torch.Tensor) -> torch.Tensor:
+        (values,) = context.saved_tensors
+        assert math.isfinite(gradient.sum().item())
+        return 3 * values**2 * gradient
+
+
+def test_the_jacobian_of_an_operation_that_takes_one_gradient_at_a_time_is_found() -> None:
+    class Net(nn.Module):
+        def __init__(self, cube: Callable[[torch.Tensor], torch.Tensor]) -> None:
+            super().__init__()
+            self.first, self.cube, self.last = nn.Linear(4, 4), cube, nn.Linear(4, 3)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.last(self.cube(self.first(images)))
+
+    own = Net(Cubed.apply)
+    usual = Net(lambda values: values**3)
+    usual.load_state_dict(own.state_dict())
+    found = [signals(model, *batch(8, 4)).isometry_distance for model in (own, usual)]
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+    assert math.isfinite(found[0])

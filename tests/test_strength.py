@@ -104,3 +104,19 @@ def test_kurtosis_is_the_excess_over_a_normal_distribution() -> None:
     assert layer_statistics(rng.uniform(size=(300, 300))).kurtosis == pytest.approx(-1.2, abs=0.02)
     assert abs(layer_statistics(rng.normal(size=(300, 300))).kurtosis) < 4 * math.sqrt(24 / 9e4)
     assert math.isnan(layer_statistics(np.ones((3, 3))).kurtosis)
+
+
+def test_a_quick_look_finds_the_same_rank_without_singular_values() -> None:
+    rng = np.random.default_rng(5)
+    full = rng.normal(size=(24, 40))
+    nearly = full.copy()
+    nearly[1] = nearly[0] + 1e-5 * nearly[1]
+    alike = full.copy()
+    alike[1] = alike[0]
+    for matrix, looked in ((full, False), (full.T, False), (nearly, True), (alike, True)):
+        quick, whole = (layer_statistics(matrix, complete=each) for each in (False, True))
+        assert quick.rank_share == whole.rank_share
+        assert math.isnan(quick.singular_min) is not looked
+    assert layer_statistics(np.zeros((3, 4)), complete=False).rank_share == 0.0
+    grouped = np.concatenate([full, 1e-7 * full])
+    assert layer_statistics(grouped, 2, complete=False).rank_share < 1.0

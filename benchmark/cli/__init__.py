@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 from typing import Annotated
 
@@ -59,6 +61,7 @@ for group in (training, results, methods):
 
 def main() -> None:
     """Run the command line; errors for people end with their message and exit code."""
+    atexit.register(_end_at_once)
     try:
         app()
     except UsageError as error:
@@ -69,3 +72,12 @@ def main() -> None:
         sys.exit(FAILED)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+
+
+def _end_at_once() -> None:
+    """Let the interpreter not look for garbage among what ends with it: that takes half a second.
+
+    triton counts what is left, and would complain.
+    """
+    if "triton" not in sys.modules:
+        gc.freeze()

@@ -6,9 +6,11 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -130,15 +132,16 @@ def run_config(loaded: GridConfig, folder: str, retry: Sequence[str]) -> int:
     from benchmark.results.store import open_store
 
     console = Console()
-    with _executor_ahead(loaded, folder, retry) as make_executor:
+    with _executor_ahead(loaded, folder, retry) as ahead:
         grid = expand(loaded)
         with open_store(folder, len(grid.trials), console.print) as store:
             stopping = Stopping()
             before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
             stopping.listen()
             try:
-                summary = _train(grid, store, make_executor, retry, console, stopping)
+                summary = _train(grid, store, ahead.executor, retry, console, stopping)
             except KeyboardInterrupt:
+                ahead.wait()
                 kept = sum(trial.id in store.statuses for trial in grid.trials)
                 console.print(
                     f"Stopped. {kept} of {len(grid.trials)} trials are kept in {folder};"
@@ -149,13 +152,42 @@ def run_config(loaded: GridConfig, folder: str, retry: Sequence[str]) -> int:
             finally:
                 for number, handler in before.items():
                     signal.signal(number, handler)
-    return _report(folder, summary, console)
+        return _report(folder, summary, console)
+
+
+class ClosedBeside:
+    """An executor whose `close` returns at once and goes on beside the board, until `wait`."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._closing: Thread | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._executor, name)
+
+    def close(self) -> None:
+        """Begin to close the executor, which for Ray is to wait for its processes to end."""
+        if self._closing is None:
+            self._closing = Thread(target=self._executor.close, name="closing the executor")
+            self._closing.start()
+
+    def wait(self) -> None:
+        """Return when the executor is closed."""
+        self.close()
+        if self._closing is not None:
+            self._closing.join()
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """What makes the executor, and what waits until it is closed."""
+
+    executor: Callable[[], Executor]
+    wait: Callable[[], None] = lambda: None
 
 
 @contextmanager
-def _executor_ahead(
-    config: GridConfig, folder: str, retry: Sequence[str]
-) -> Iterator[Callable[[], Executor]]:
+def _executor_ahead(config: GridConfig, folder: str, retry: Sequence[str]) -> Iterator[Ahead]:
     """Start Ray's workers before the grid is expanded: they load torch and timm meanwhile.
 
     Yields what returns the executor: one that is made only then if there seems to be nothing to
@@ -165,13 +197,13 @@ def _executor_ahead(
     from benchmark.plugins import installed_plugins
 
     if config.execution.executor == "inline" or not _seems_unfinished(config, folder, retry):
-        yield lambda: make_executor(config, installed_plugins())
+        yield Ahead(lambda: make_executor(config, installed_plugins()))
         return
-    executor = make_executor(config, installed_plugins())
+    executor = ClosedBeside(make_executor(config, installed_plugins()))
     try:
-        yield lambda: executor
+        yield Ahead(lambda: executor, executor.wait)
     finally:
-        executor.close()
+        executor.wait()
 
 
 def _seems_unfinished(config: GridConfig, folder: str, retry: Sequence[str]) -> bool:

@@ -128,26 +128,34 @@ class RayExecutor:
             found[actor.node] = problems
 
     def measure(self, cohorts: Sequence[Cohort]) -> list[Throughput]:
-        found: dict[int, Any] = {}
-        for _ in range(TRIES):
-            missing = [place for place in range(len(cohorts)) if place not in found]
-            while missing and not self._workers.idle:
+        """As every executor. Workers take a cell each, also those that begin meanwhile."""
+        queue, tries = deque(range(len(cohorts))), Counter[int]()
+        found: dict[int, Throughput] = {}
+        asked: dict[Any, tuple[Actor, int]] = {}
+        while len(found) < len(cohorts):
+            while queue and self._workers.idle:
+                actor, place = self._workers.idle.pop(0), queue.popleft()
+                asked[actor.handle.measure.remote([cohorts[place]])] = actor, place
+            if not asked:
                 self._advance()
-            actors = list(self._workers.idle)
-            shares = [(actor, missing[at :: len(actors)]) for at, actor in enumerate(actors)]
-            asked = [
-                (actor, share, actor.handle.measure.remote([cohorts[place] for place in share]))
-                for actor, share in shares
-                if share
-            ]
-            for actor, share, answer in asked:
+                continue
+            for reference in self._wait([*asked, *self._workers.warming]):
+                if reference in self._workers.warming:
+                    self._workers.greet(reference)
+                    continue
+                actor, place = asked.pop(reference)
                 try:
-                    found |= dict(zip(share, self._answer(answer), strict=True))
+                    (found[place],) = self._ray.get(reference)
+                    self._workers.rest(actor)
                 except self._ray.exceptions.RayError as error:
                     self._workers.drop(actor)
-                    self._workers.error = reason(error)
-        if len(found) < len(cohorts):
-            raise RunError(f"workers that measured the cells ended: {self._workers.error}")
+                    self._workers.fill()
+                    tries[place] += 1
+                    if tries[place] >= TRIES:
+                        raise RunError(
+                            f"workers that measured the cells ended: {reason(error)}"
+                        ) from error
+                    queue.append(place)
         return [found[place] for place in range(len(cohorts))]
 
     def run(self, jobs: Sequence[Job], attempts: int, begun: Mapping[Pair, str]) -> Iterator[Event]:

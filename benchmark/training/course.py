@@ -41,7 +41,8 @@ def build(trial: Trial, data: CellData, device: torch.device) -> Candidate:
         seed=trial.seed,
         batch=lambda: data.initialization_batch(trial.cell.recipe),
     )
-    measures = measure(model, *data.initialization_batch(trial.cell.recipe)).summary()
+    batch = data.initialization_batch(trial.cell.recipe)
+    measures = measure(model, *batch, complete=False).summary()
     return Candidate(trial, model, report, measures)
 
 

@@ -30,8 +30,10 @@ def why_not(candidates: Sequence[Candidate], channels: int, classes: int, image_
     """
     cell = candidates[0].trial.cell
     first = candidates[0].model
+    form = _form(first)
     for other in candidates[1:]:
-        if _form(other.model) != _form(first):
+        # Measuring cohort sizes, all are one model.
+        if other.model is not first and _form(other.model) != form:
             return (
                 f"{other.trial.treatment} makes another network of {cell.architecture} than"
                 f" {candidates[0].trial.treatment}"

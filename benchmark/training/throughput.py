@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import time
 from typing import TYPE_CHECKING
 
@@ -25,7 +24,10 @@ from benchmark.training.probe import probe
 from benchmark.training.speed import Throughput
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from benchmark.grid import Cohort
+    from benchmark.trial import Trial
 
 SIZES = (1, 4, 8, 16, 32)
 TIMED_STEPS = {1: 5, 2: 4, 4: 4, 8: 3}
@@ -35,7 +37,7 @@ SMALLEST_LAST = 8
 """Stacking costs something by itself, so that 2 or 4 may be slower than 1 and 8 faster."""
 
 LEAST_GAIN = 0.03
-"""Where a size gains less than this on one that is half as large, larger ones are not tried."""
+"""Where twice the size would hardly gain more than this on the best so far, it is not tried."""
 
 SHARE_OF_FREE_MEMORY = 0.25
 LONGEST_STEP = 10.0
@@ -46,20 +48,21 @@ def measure(cohort: Cohort, data: CellData, device: torch.device) -> Throughput:
     """Measure the cohort's cell, in sizes up to the cohort's own.
 
     A size that would take more than a share of the free memory, or runs out of it, is not tried
-    or ends the measurement, and so does one that is hardly faster than a smaller one. All of it
-    takes about as long as a trial, so that a size of 2 is tried only where 4 cannot be.
+    or ends the measurement, and so is one that would hardly gain. All of it takes about as long as
+    a trial, so that a size of 2 is tried only where 4 cannot be.
     """
     recipe = cohort.cell.recipe
     updates = recipe.epochs * max(len(data.train) // recipe.batch_size, 1)
     largest = min(len(cohort.trials), _fitting(cohort, data, device))
     seconds: dict[int, float] = {}
-    why = ""
+    why, model = "", None
     with own_global_state(recipe, device):
         for size in SIZES if largest >= SIZES[1] else (1, 2):
             if size > largest:
                 break
             try:
-                candidates = _untreated(cohort, data, device, size)
+                model = model or _build(cohort, data, device)
+                candidates = _untreated(cohort.trials[:size], model)
                 if size > 1 and len(seconds) == 1:
                     why = stackable.why_not(
                         candidates, data.channels, data.classes, data.image_size
@@ -73,25 +76,37 @@ def measure(cohort: Cohort, data: CellData, device: torch.device) -> Throughput:
                 if size > 1 and not is_out_of_memory(error):
                     why = f"{type(error).__name__}: {error}"
                 break
-            best = min(seconds.values(), default=math.inf)
             seconds[size] = step / size * updates
-            flat = size >= SMALLEST_LAST and seconds[size] > (1 - LEAST_GAIN) * best
-            if step > LONGEST_STEP or flat:
+            if step > LONGEST_STEP or _is_last(seconds, size):
                 break
     return Throughput(seconds or {1: LONGEST_STEP * updates}, why)
 
 
-def _untreated(cohort: Cohort, data: CellData, device: torch.device, size: int) -> list[Candidate]:
-    nothing = Report("", 0, (), 0.0, 0.0)
-    model = models.build(
+def _is_last(seconds: Mapping[int, float], size: int) -> bool:
+    """Whether no larger size is worth a try, by what this one has gained on half of it.
+
+    Stacking costs a + b / size a trial, so that each doubling gains half of what the last one did.
+    """
+    if size < SMALLEST_LAST:
+        return False
+    expected = seconds[size] - (seconds[size // 2] - seconds[size]) / 2
+    return expected > (1 - LEAST_GAIN) * min(seconds.values())
+
+
+def _build(cohort: Cohort, data: CellData, device: torch.device) -> torch.nn.Module:
+    return models.build(
         cohort.cell.architecture,
         channels=data.channels,
         classes=data.classes,
         image_size=data.image_size,
         seed=cohort.trials[0].seed,
     ).to(device)
-    # Copies train as fast as models of their own, and are made faster.
-    return [Candidate(trial, copy.deepcopy(model), nothing) for trial in cohort.trials[:size]]
+
+
+def _untreated(trials: Sequence[Trial], model: torch.nn.Module) -> list[Candidate]:
+    """Return a candidate a trial, all with one copy of the model, which trains as fast as many."""
+    twin, nothing = copy.deepcopy(model), Report("", 0, (), 0.0, 0.0)
+    return [Candidate(trial, twin, nothing) for trial in trials]
 
 
 def _step_seconds(network: Network, data: CellData, device: torch.device, steps: int) -> float:
