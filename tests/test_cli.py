@@ -52,6 +52,14 @@ def test_version_and_help(command: Command) -> None:
     assert max(map(len, out.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("name", ["run", "plan", "try", "reproduce"])
+def test_help_says_what_an_option_of_training_is_by_default(command: Command, name: str) -> None:
+    _, out, _ = command(name, "--help")
+    for option in ("--executor", "--workers", "--device", "--retry"):
+        _, found, text = out.partition(f"  {option} ")
+        assert not found or "[default:" in text.partition("\n  -")[0], option
+
+
 def test_light_commands_load_neither_torch_nor_ray() -> None:
     code = (
         "import sys\n"

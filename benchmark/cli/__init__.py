@@ -42,7 +42,8 @@ Adding an initializer:
   initbench check my_init.py                 does it keep its promises?
   initbench try my_init.py                   is it better than timm's?
 
-Exit codes: 0 all is well, 1 it ran but some trials failed, 2 wrong use.""",
+Exit codes: 0 all is well, 1 it ran but some trials failed, 2 wrong use, 130
+stopped by Ctrl-C, 143 by SIGTERM.""",
 )
 
 

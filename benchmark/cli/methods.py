@@ -121,9 +121,11 @@ def try_command(
 def list_command(
     kind: Annotated[
         Literal["initializers", "rewirings", "architectures", "datasets", "recipes", "optimizers"],
-        typer.Argument(help="What to list."),
+        typer.Argument(metavar="KIND", help="What to list."),
     ],
-    pattern: Annotated[str, typer.Argument(help="Only names that match, as in 'test_*'.")] = "*",
+    pattern: Annotated[
+        str, typer.Argument(metavar="PATTERN", help="Only names that match, as in 'test_*'.")
+    ] = "*",
     plugin: Plugins = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

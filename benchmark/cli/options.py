@@ -23,13 +23,19 @@ Out = Annotated[
 ]
 ExecutorName = Annotated[
     Literal["ray", "inline"] | None,
-    typer.Option("--executor", help="Where to train: Ray's workers, or this very process."),
+    typer.Option(
+        "--executor",
+        help="Where to train: Ray's workers, or this very process. [default: the config's]",
+    ),
 ]
 Address = Annotated[
     str | None,
     typer.Option(help="The Ray cluster to join. [default: RAY_ADDRESS, else a local one]"),
 ]
-Workers = Annotated[int | None, typer.Option(min=1, help="How many workers on each node.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="How many workers on each node. [default: the config's]"),
+]
 Records = Annotated[
     list[str] | None,
     typer.Option("--records", metavar="DIR|TABLE.csv", help="Results folder, board or tidy table."),
@@ -38,4 +44,7 @@ Family = Annotated[
     int | None,
     typer.Option(help="How many comparisons p allows for. [default: the grid's number]"),
 ]
-Device = Annotated[Literal["auto", "cpu", "cuda"] | None, typer.Option(help="What to train on.")]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda"] | None,
+    typer.Option(help="What to train on. [default: the config's, else auto]"),
+]

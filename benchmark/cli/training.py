@@ -37,7 +37,10 @@ def run(
     device: Device = None,
     retry: Annotated[
         list[str] | None,
-        typer.Option(metavar="STATUS", help="Run trials again that ended so, e.g. error."),
+        typer.Option(
+            metavar="STATUS",
+            help="Run trials again that ended so too, e.g. error; repeatable. [default: lost]",
+        ),
     ] = None,
     dry_run: Annotated[
         bool,

@@ -35,7 +35,7 @@ def board(
 
 def check_boards(folders: Sequence[str]) -> int:
     """Print which files of which boards are not what their records give; return 1 if any."""
-    from benchmark.publishing import check_all
+    from benchmark.publishing import check_all, has_board
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
     failed = False
@@ -45,6 +45,8 @@ def check_boards(folders: Sequence[str]) -> int:
         for place, files in check_all(folder).items():
             failed = failed or bool(files)
             verdict = f"differs in {', '.join(files)}" if files else "is what its records give"
+            if files and not has_board(place):
+                verdict = f"has no board yet: initbench board {place} writes it"
             console.print(f"{place} {verdict}")
     return FAILED if failed else 0
 

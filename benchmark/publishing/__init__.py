@@ -3,7 +3,7 @@
 from benchmark.publishing.board import Board, evidence_hash, publish
 from benchmark.publishing.diff import diff
 from benchmark.publishing.export import export
-from benchmark.publishing.index import check_all, keeps_index, write_index
+from benchmark.publishing.index import check_all, has_board, keeps_index, write_index
 from benchmark.publishing.terminal import terminal_ranking
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "diff",
     "evidence_hash",
     "export",
+    "has_board",
     "keeps_index",
     "publish",
     "terminal_ranking",

@@ -22,7 +22,7 @@ from benchmark.publishing.text import (
     md,
     share,
 )
-from benchmark.results.frame import read_file
+from benchmark.results.frame import folders_in, read_file
 from benchmark.results.lines import MANIFEST
 
 INDEX = "README.md"
@@ -51,6 +51,11 @@ def keeps_index(folder: str) -> bool:
     return path.rstrip("/").rpartition("/")[2] == LEADERBOARD
 
 
+def has_board(folder: str) -> bool:
+    """Whether a board, or an index of boards, was ever written to a folder."""
+    return read_file(folder, INDEX) is not None or read_file(folder, MANIFEST) is None
+
+
 def boards_in(folder: str) -> list[str]:
     """Return the names of the boards in a folder, sorted."""
     import fsspec
@@ -58,10 +63,7 @@ def boards_in(folder: str) -> list[str]:
     filesystem, path = fsspec.core.url_to_fs(folder)
     if not filesystem.isdir(path):
         raise StoreError(f"{folder} is no folder; name a board, or a folder of boards")
-    entries = [str(each).rstrip("/") for each in filesystem.ls(path, detail=False)]
-    return sorted(
-        each.rpartition("/")[2] for each in entries if filesystem.exists(f"{each}/{MANIFEST}")
-    )
+    return folders_in(folder)
 
 
 def write_index(folder: str) -> None:

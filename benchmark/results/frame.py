@@ -64,8 +64,7 @@ def load_manifest(folder: str) -> dict[str, Any]:
     data = read_file(folder, MANIFEST, LARGEST_MANIFEST)
     if data is None:
         raise StoreError(
-            f"{where} does not exist, so {folder} is no results folder; name the folder that"
-            " 'initbench run' wrote to"
+            f"{where} does not exist, so {folder} is no results folder; {_remedy(folder)}"
         )
     try:
         manifest = json.loads(data)
@@ -92,6 +91,32 @@ def load_manifest(folder: str) -> dict[str, Any]:
             " anew and keeps every record"
         ) from error
     return manifest
+
+
+def folders_in(folder: str) -> list[str]:
+    """Return the sorted names of the results folders and boards that lie in a folder, if it is one.
+
+    Raises OSError where the folder cannot be listed.
+    """
+    place = locate(folder)
+    if not place.filesystem.isdir(place.path):
+        return []
+    entries = [str(each).rstrip("/") for each in place.filesystem.ls(place.path, detail=False)]
+    return sorted(
+        each.rpartition("/")[2] for each in entries if place.filesystem.exists(f"{each}/{MANIFEST}")
+    )
+
+
+def _remedy(folder: str) -> str:
+    """What to write instead of a folder without a manifest."""
+    try:
+        inside = folders_in(folder)
+    except OSError:
+        inside = []
+    if not inside:
+        return "name the folder that 'initbench run' wrote to"
+    root = folder.rstrip("/")
+    return "name one of those in it: " + ", ".join(f"{root}/{name}" for name in inside)
 
 
 def read_rows(

@@ -79,7 +79,7 @@ def _named(text: str) -> list[Found]:
 
 def _unknown(target: str) -> UsageError:
     names = [method.name for registry in plugins.REGISTRIES for method in registry.all()]
-    hint = "Give a file as a path that ends in .py; 'initbench list initializers' shows names."
+    hint = "'initbench list initializers' shows names; a file is a path that ends in .py"
     return UsageError(unknown_name("method", target, names, hint))
 
 

@@ -38,6 +38,16 @@ def test_a_board_in_the_leaderboard_comes_with_its_place_in_the_index(
     assert "leaderboard differs in README.md" in out
 
 
+def test_a_folder_of_records_without_a_board_is_not_called_edited(
+    command: Command, mine: Path
+) -> None:
+    (mine / "README.md").unlink(missing_ok=True)
+    code, out, _ = command("board", "--check", mine)
+    assert code == 1
+    assert "has no board yet: initbench board" in out
+    assert "differs" not in out
+
+
 def test_elsewhere_no_readme_is_written_beside_a_board(
     command: Command, mine: Path, tmp_path: Path
 ) -> None:

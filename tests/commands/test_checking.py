@@ -109,6 +109,7 @@ def test_check_of_a_recipe_by_name_is_ok(command: Command, monkeypatch: pytest.M
     ("target", "words"),
     [
         ("ortogonal", ["unknown method 'ortogonal'", "'orthogonal'"]),
+        ("zzzz", ["unknown method 'zzzz'; 'initbench list initializers' shows names; a file is"]),
         ("absent.py", ["cannot read the plugin 'absent.py'"]),
         ("empty.py", ["empty.py enters no method", "@initializer"]),
         ("broken.py", ["broken.py failed", "line 1", "import no_such_package"]),

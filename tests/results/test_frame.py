@@ -140,6 +140,11 @@ def test_a_folder_without_a_manifest_is_no_results_folder(tmp_path: Path) -> Non
         load_records(str(tmp_path))
 
 
+def test_a_folder_of_results_folders_names_those_in_it(folder: Path) -> None:
+    with pytest.raises(StoreError, match=f"name one of those in it: {folder}$"):
+        load_records(f"{folder.parent}/")
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"schema": 1}', '{"schema": 2}'])
 def test_a_manifest_that_is_none_is_named(folder: Path, text: str) -> None:
     (folder / "grid.json").write_text(text)
