@@ -22,16 +22,16 @@ TRIAL = Trial(CELL, Treatment("orthogonal", "pa"), 0)
 def test_an_id_stays_what_it_was() -> None:
     """Finished trials are found by id: while the protocol stays, so must the id."""
     content = {
-        "protocol": 2,
+        "protocol": 3,
         "dataset": "digits",
         "architecture": "test_resnet",
         "recipe": {"epochs": 3, "batch_size": 64},
         "treatment": {"initializer": "orthogonal", "rewiring": "pa", "plugins": {}},
         "seed": 0,
     }
-    assert PROTOCOL == 2
+    assert PROTOCOL == 3
     assert TRIAL.content == content
-    assert TRIAL.id == "c9508ef7a759b2c7"
+    assert TRIAL.id == "47f9d89acd8f6eba"
 
 
 @pytest.mark.parametrize(

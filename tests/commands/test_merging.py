@@ -14,7 +14,7 @@ from benchmark.publishing.manifests import contrast_sizes
 from benchmark.results.frame import load_manifest, load_records
 from benchmark.results.store import open_store
 from benchmark.statistics.contrasts import BALANCE, REWIRING
-from benchmark.trial import content_id
+from benchmark.trial import PROTOCOL, content_id
 from tests.conftest import Command
 from tests.results.believable import grid, record, write_folder
 
@@ -114,7 +114,7 @@ def test_a_dry_run_says_the_same_and_writes_nothing(command: Command, tmp_path: 
         ({"baseline": "orthogonal"}, ["baseline", "'timm'", "'orthogonal'", "--baseline"]),
         ({"margin": 0.1}, ["margin", "0.05", "0.1"]),
         ({"target": 0.01}, ["target", "0.005", "0.01"]),
-        ({"protocol": 1}, ["protocol", "1", "2"]),
+        ({"protocol": 1}, ["protocol", "1", str(PROTOCOL)]),
     ],
 )
 @pytest.mark.parametrize("target_first", [True, False])
