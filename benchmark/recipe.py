@@ -137,7 +137,9 @@ class Recipe(BaseModel):
         description="Share of the training images held out for the curves.",
     )
     image_size: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
-        default="auto", description="Side of the images in pixels; auto: the architecture's own."
+        default="auto",
+        description="Side of the images in pixels; auto: the architecture's own, often 224, to"
+        " which smaller images are enlarged.",
     )
 
     def __hash__(self) -> int:

@@ -62,7 +62,10 @@ def read_records(folder: str) -> dict[str, Record]:
 
     name, lines = read_record_data(folder)
     if not lines:
-        raise StoreError(f"{folder} has no records: neither records.jsonl nor records.jsonl.gz")
+        raise StoreError(
+            f"{folder} has no records, neither records.jsonl nor records.jsonl.gz; name a folder"
+            " that 'initbench run' wrote to, or a board"
+        )
     return {record.trial: record for _, record in read_record_lines(lines, f"{folder}/{name}")}
 
 

@@ -96,7 +96,7 @@ class Progress:
         parts.append(f"{failed} failed")
         left = self._seconds_left()
         if left is None:
-            parts.append(duration(time.monotonic() - self._started))
+            parts.append(f"at work for {duration(time.monotonic() - self._started)}")
         else:
             parts.append(f"about {duration(left)} left")
         return ", ".join(parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import zlib
 from collections import deque
 from collections.abc import Collection, Iterable
@@ -63,6 +64,10 @@ def load_manifest(folder: str) -> dict[str, Any]:
     where = f"{folder.rstrip('/')}/{MANIFEST}"
     data = read_file(folder, MANIFEST, LARGEST_MANIFEST)
     if data is None:
+        place = locate(folder)
+        if place.is_local and not os.path.isdir(place.path):
+            wrong = "is a file" if os.path.exists(place.path) else "does not exist"
+            raise StoreError(f"{folder} {wrong}; {_remedy(folder)}")
         raise StoreError(
             f"{where} does not exist, so {folder} is no results folder; {_remedy(folder)}"
         )

@@ -76,7 +76,7 @@ def test_a_diff_is_markdown_of_what_changed(command: Command, mine: Path) -> Non
         (("board", "--check", "--diff", "a", "b"), "--diff does not go with --check"),
         (("board", "--check", "a.csv"), "--check takes boards"),
         (("board", "--check", "nowhere"), "nowhere is no folder"),
-        (("export", "nowhere"), "nowhere is no results folder"),
+        (("export", "nowhere"), "nowhere does not exist"),
     ],
 )
 def test_wrong_use_is_told_before_anything_is_read(

@@ -140,6 +140,13 @@ def test_a_folder_without_a_manifest_is_no_results_folder(tmp_path: Path) -> Non
         load_records(str(tmp_path))
 
 
+def test_a_folder_that_is_missing_or_a_file_is_said_to_be(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for name, wrong in (("absent", "does not exist"), ("file", "is a file")):
+        with pytest.raises(StoreError, match=f"{name} {wrong}; name the folder"):
+            load_manifest(str(tmp_path / name))
+
+
 def test_a_folder_of_results_folders_names_those_in_it(folder: Path) -> None:
     with pytest.raises(StoreError, match=f"name one of those in it: {folder}$"):
         load_records(f"{folder.parent}/")
