@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import StoreError, UsageError
+from benchmark.garbage import without_garbage_collection
 from benchmark.publishing.manifests import (
     Cell,
     Declared,
@@ -23,7 +24,6 @@ from benchmark.publishing.manifests import (
 )
 from benchmark.publishing.table_source import is_table, read_table
 from benchmark.results.frame import load_manifest, make_frame, read_rows
-from benchmark.results.memory import without_garbage_collection
 from benchmark.results.rows import Row
 
 if TYPE_CHECKING:

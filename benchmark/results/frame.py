@@ -13,10 +13,10 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import StoreError
+from benchmark.garbage import without_garbage_collection
 from benchmark.results import location
 from benchmark.results.lines import LONGEST_LINE, MANIFEST, RECORDS, read_record_lines
 from benchmark.results.location import locate
-from benchmark.results.memory import without_garbage_collection
 from benchmark.results.rows import COLUMNS, FLOATS, Row, read_row
 from benchmark.results.segments import read_lines
 

@@ -1,4 +1,4 @@
-"""Reading millions of small objects without the garbage collector walking over them."""
+"""Making very many objects that stay, without the garbage collector walking over them."""
 
 from __future__ import annotations
 
