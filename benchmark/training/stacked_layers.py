@@ -76,6 +76,19 @@ class StackedLayers(TorchFunctionMode):
         return _wrap(drawn, 0)
 
 
+def tapped(tensor: Tensor) -> tuple[Tensor, int | None, Tensor]:
+    """Return the physical tensor, the replicas' dimension, and a copy for what is computed next.
+
+    What is returned first has its place in autograd's graph: gradients in it can be asked for.
+    """
+    value, dim = _physical(tensor)
+    if dim is None:
+        return value, None, value.clone()
+    with retrieve_current_functorch_interpreter().lower():
+        copy = value.clone()
+    return value, dim, _wrap(copy, dim)
+
+
 def _physical(tensor: Tensor) -> tuple[Tensor, int | None]:
     """Return the tensor of all replicas and their dimension; None if all share it."""
     if not _functorch.is_batchedtensor(tensor):
