@@ -135,7 +135,7 @@ class RayExecutor:
         while len(found) < len(cohorts):
             while queue and self._workers.idle:
                 actor, place = self._workers.idle.pop(0), queue.popleft()
-                asked[actor.handle.measure.remote([cohorts[place]])] = actor, place
+                asked[actor.handle.measure.remote(cohorts[place])] = actor, place
             if not asked:
                 self._advance()
                 continue
@@ -145,7 +145,7 @@ class RayExecutor:
                     continue
                 actor, place = asked.pop(reference)
                 try:
-                    (found[place],) = self._ray.get(reference)
+                    found[place] = self._ray.get(reference)
                     self._workers.rest(actor)
                 except self._ray.exceptions.RayError as error:
                     self._workers.drop(actor)

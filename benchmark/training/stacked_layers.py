@@ -144,8 +144,7 @@ def _conv2d(
 ) -> Tensor | None:
     """Compute as a product of patches where windows share no pixel, else as grouped convolution."""
     weights = _stacked(weight)
-    plain = groups == 1 and not isinstance(padding, str) and patches.pair(dilation) == (1, 1)
-    if not plain or weights is None or (bias is not None and _stacked(bias) is None):
+    if groups != 1 or weights is None or (bias is not None and _stacked(bias) is None):
         return None
     (kernel,) = weights
     value, dim = _physical(input)
@@ -166,6 +165,7 @@ def _conv2d(
         None if bias is None else _stacked(bias)[0].flatten(),  # type: ignore[index]
         stride,
         padding,
+        dilation,
         groups=1 if shared else replicas,
     )
     return _wrap(result.unflatten(1, (replicas, filters)), 1)
