@@ -79,11 +79,17 @@ def measure(
     from benchmark.layers import describe
     from benchmark.signals import signals
 
-    described = describe(model)
-    names = [layer.name for layer, _ in described]
+    names = [layer.name for layer, _ in describe(model)]
     found = signals(model, images, labels, names, complete=complete)
-    by_name = {signal.name: signal for signal in found.layers}
-    order = {signal.name: place for place, signal in enumerate(found.layers)}
+    return measures_with(model, found, complete=complete)
+
+
+def measures_with(model: nn.Module, signals: Signals, *, complete: bool = True) -> ModelMeasures:
+    """Measure a model's weights; its signals are known."""
+    from benchmark.layers import describe
+
+    by_name = {signal.name: signal for signal in signals.layers}
+    order = {signal.name: place for place, signal in enumerate(signals.layers)}
     layers = [
         LayerMeasures(
             layer.name,
@@ -95,10 +101,10 @@ def measure(
             ),
             by_name.get(layer.name),
         )
-        for layer, weight in described
+        for layer, weight in describe(model)
     ]
     layers.sort(key=lambda layer: order.get(layer.name, len(order)))
-    return ModelMeasures(tuple(layers), found)
+    return ModelMeasures(tuple(layers), signals)
 
 
 def growth(values: Sequence[float]) -> float:

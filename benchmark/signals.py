@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
@@ -59,6 +60,56 @@ class Signals:
     isometry_distance: float
 
 
+@dataclass(frozen=True)
+class Output:
+    """What a layer gives, or the gradient in it: of all replicas, along `dim`, or of one network.
+
+    `dim` is None where there is but one.
+    """
+
+    tensor: torch.Tensor
+    dim: int | None = None
+
+    def of_each(self) -> torch.Tensor:
+        """Return it with the replicas in front, [replicas, ...], in float32 at least."""
+        front = self.tensor.unsqueeze(0) if self.dim is None else self.tensor.movedim(self.dim, 0)
+        return front.detach().float() if front.element_size() < 4 else front.detach()
+
+
+class Networks(Protocol):
+    """One network, or several of one form whose modules are called once for all: replicas."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The one whose modules are called."""
+
+    def logits(self, images: torch.Tensor, each: bool = False) -> torch.Tensor:
+        """Return [replicas, images, classes]; `images` are [replicas, images, ...] if for each."""
+
+    def weight(self, name: str) -> Output:
+        """Return the parameter of this name."""
+
+    def tap(self, output: torch.Tensor) -> tuple[Output, torch.Tensor]:
+        """Return what a module gave, and a copy of it with which the pass goes on."""
+
+
+@dataclass(frozen=True)
+class Alone:
+    """A network by itself."""
+
+    model: nn.Module
+
+    def logits(self, images: torch.Tensor, each: bool = False) -> torch.Tensor:
+        logits: torch.Tensor = self.model(images[0] if each else images)
+        return logits.unsqueeze(0)
+
+    def weight(self, name: str) -> Output:
+        return Output(self.model.get_parameter(name))
+
+    def tap(self, output: torch.Tensor) -> tuple[Output, torch.Tensor]:
+        return Output(output), output.clone()
+
+
 def signals(
     model: nn.Module,
     images: torch.Tensor,
@@ -75,55 +126,98 @@ def signals(
     are left out: every weight_gradient, and each effective_rank but that of the last layer before
     the logits.
     """
-    images, labels = images[:IMAGES], labels[:IMAGES]
     if names is None:
         names = [layer.name for layer, _ in describe(model)]
-    outputs: dict[str, torch.Tensor] = {}
+    (found,) = signals_of_each(Alone(model), images, labels, names, complete=complete)
+    return found
+
+
+def signals_of_each(
+    networks: Networks,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    names: Sequence[str],
+    *,
+    complete: bool = True,
+) -> list[Signals]:
+    """As `signals`, of every replica of `networks`."""
+    images, labels = images[:IMAGES], labels[:IMAGES]
+    outputs: dict[str, Output] = {}
+    model = networks.model
     trained = {name for name, each in model.named_parameters() if each.requires_grad}
-    with observed(model), torch.enable_grad(), _outputs_kept(model, names, outputs):
-        logits = model(images).float()
-        loss = functional.cross_entropy(logits, labels)
-        found = _signals_of(model, loss, outputs, trained if complete else frozenset(), complete)
-        outputs.clear()
-        distance = _isometry_distance(model, images[:_JACOBIAN_IMAGES])
-    return Signals(found, float(loss.detach()), distance)
-
-
-def _signals_of(
-    model: nn.Module,
-    loss: torch.Tensor,
-    outputs: dict[str, torch.Tensor],
-    trained: Collection[str],
-    every_rank: bool,
-) -> tuple[LayerSignal, ...]:
-    weights = {
-        name: model.get_parameter(f"{name}.weight")
-        for name in outputs
-        if f"{name}.weight" in trained
-    }
-    wanted = [*outputs.values(), *weights.values()]
-    gradients = iter(torch.autograd.grad(loss, wanted, allow_unused=True))
-    of_outputs = {name: next(gradients) for name in outputs}
-    of_weights = {name: next(gradients) for name in weights}
-    ranked = outputs if every_rank else list(outputs)[-2:-1]
-    return tuple(
-        LayerSignal(
-            name=name,
-            mean=float(values.mean()),
-            variance=float(values.var(correction=0)),
-            effective_rank=_effective_rank(values) if name in ranked else math.nan,
-            output_gradient=_norm(of_outputs[name], mean=True),
-            weight_gradient=_norm(of_weights.get(name), mean=False),
+    with observed(model), torch.enable_grad(), _outputs_kept(networks, names, outputs):
+        logits = networks.logits(images).float()
+        losses = functional.cross_entropy(
+            logits.flatten(0, 1), labels.repeat(len(logits)), reduction="none"
         )
-        for name, values in ((name, kept.detach().float()) for name, kept in outputs.items())
+        losses = losses.view(len(logits), -1).mean(1)
+        weights = {
+            name: networks.weight(f"{name}.weight")
+            for name in outputs
+            if complete and f"{name}.weight" in trained
+        }
+        found = _layer_signals(losses, outputs, weights, complete)
+        outputs.clear()
+        chosen = images[:_JACOBIAN_IMAGES].detach()
+        distances = _isometry_distances(networks, chosen.expand(len(logits), *chosen.shape))
+    return [Signals(*each) for each in zip(found, losses.detach().tolist(), distances, strict=True)]
+
+
+def _layer_signals(
+    losses: torch.Tensor,
+    outputs: Mapping[str, Output],
+    weights: Mapping[str, Output],
+    every_rank: bool,
+) -> list[tuple[LayerSignal, ...]]:
+    """Return the layers of every replica; losses are [replicas], summed to go back for all."""
+    wanted = [*outputs.values(), *weights.values()]
+    gradients = torch.autograd.grad(
+        losses.sum(), [each.tensor for each in wanted], allow_unused=True
     )
+    norms = _to_lists([_norms(*each, len(losses)) for each in zip(wanted, gradients, strict=True)])
+    of_outputs, of_weights = norms[: len(outputs)], norms[len(outputs) :]
+    moments = [_moments(each.of_each()) for each in outputs.values()]
+    means, variances = (_to_lists(list(each)) for each in zip(*moments, strict=True))
+    ranked = outputs if every_rank else list(outputs)[-2:-1]
+    ranks = {name: [_effective_rank(one) for one in outputs[name].of_each()] for name in ranked}
+    by_weight = dict(zip(weights, of_weights, strict=True))
+    nothing = [math.nan] * len(losses)
+    layers = [
+        (
+            name,
+            means[place],
+            variances[place],
+            ranks.get(name, nothing),
+            [norm / math.sqrt(size / len(losses)) for norm in of_outputs[place]],
+            by_weight.get(name, nothing),
+        )
+        for place, (name, size) in enumerate((n, o.tensor.numel()) for n, o in outputs.items())
+    ]
+    return [
+        tuple(LayerSignal(name, *(values[replica] for values in lists)) for name, *lists in layers)
+        for replica in range(len(losses))
+    ]
 
 
-def _norm(gradient: torch.Tensor | None, mean: bool) -> float:
+def _moments(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the means and variances [replicas] of values [replicas, ...]: in two fast passes."""
+    inner = tuple(range(1, values.ndim))
+    means = values.mean(inner, keepdim=True)
+    return means.flatten(), (values - means).square_().mean(inner)
+
+
+def _norms(like: Output, gradient: torch.Tensor | None, replicas: int) -> torch.Tensor:
+    """Return the norms [replicas] of a gradient in float64, where small ones do not vanish."""
     if gradient is None:
-        return float("nan")
-    squares = float(gradient.double().square().sum())
-    return math.sqrt(squares / gradient.numel() if mean else squares)
+        return torch.full((replicas,), math.nan, dtype=torch.float64, device=like.tensor.device)
+    values = Output(gradient, like.dim).of_each()
+    return torch.linalg.vector_norm(values, dim=tuple(range(1, values.ndim)), dtype=torch.float64)
+
+
+def _to_lists(of_layers: list[torch.Tensor]) -> list[list[float]]:
+    """Bring tensors [replicas] to the CPU at once: each by itself would wait for the device."""
+    lists: list[list[float]] = torch.stack(of_layers).tolist() if of_layers else []
+    return lists
 
 
 def _effective_rank(values: torch.Tensor) -> float:
@@ -139,24 +233,30 @@ def _effective_rank(values: torch.Tensor) -> float:
     return float(torch.special.entr(shares).sum().exp()) / len(singular)
 
 
-def _isometry_distance(model: nn.Module, images: torch.Tensor) -> float:
-    images = images.detach().clone().requires_grad_(True)
-    logits = model(images).float()
-    if logits.shape[1] > _MOST_LOGITS:
-        return float("nan")
+def _isometry_distances(networks: Networks, images: torch.Tensor) -> list[float]:
+    """Return that of every replica by its own images [replicas, images, ...]."""
+    images = images.clone().requires_grad_(True)
+    logits = networks.logits(images, each=True).float()
+    if logits.shape[-1] > _MOST_LOGITS:
+        return [math.nan] * len(logits)
     jacobians = _jacobians(logits, images).double()
-    if not torch.isfinite(jacobians).all():
-        return float("nan")
-    singular = torch.linalg.svdvals(jacobians).numpy(force=True)
+    finite = torch.isfinite(jacobians).flatten(1).all(1)
+    singular = torch.linalg.svdvals(jacobians[finite]).flatten(1).numpy(force=True)
+    distances = iter(_distance(values) for values in singular)
+    return [next(distances) if known else math.nan for known in finite.tolist()]
+
+
+def _distance(singular: NDArray[np.float64]) -> float:
     if singular.min() <= 1e-12 * singular.max():
-        return float("nan")
+        return math.nan
     return float(np.sqrt(np.mean(np.log(singular) ** 2)))
 
 
 def _jacobians(logits: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-    """Return each image's Jacobian [images, classes, pixels]: all classes go back at once."""
-    count, classes = logits.shape
-    chosen = torch.eye(classes, device=logits.device).unsqueeze(1).expand(-1, count, -1)
+    """Return the Jacobians [replicas, images, classes, pixels]: all classes go back at once."""
+    classes = logits.shape[-1]
+    chosen = torch.eye(classes, device=logits.device).view(classes, 1, 1, classes)
+    chosen = chosen.expand(-1, *logits.shape)
     try:
         (rows,) = torch.autograd.grad(
             logits, images, chosen, retain_graph=True, is_grads_batched=True
@@ -165,26 +265,29 @@ def _jacobians(logits: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
         # An operation of its own kind may know no way back for several gradients at a time.
         each = [torch.autograd.grad(logits, images, one, retain_graph=True)[0] for one in chosen]
         rows = torch.stack(each)
-    return rows.transpose(0, 1).flatten(2)
+    return rows.movedim(0, 2).flatten(3)
 
 
 @contextlib.contextmanager
 def _outputs_kept(
-    model: nn.Module, names: Sequence[str], outputs: dict[str, torch.Tensor]
+    networks: Networks, names: Sequence[str], outputs: dict[str, Output]
 ) -> Iterator[None]:
     """Collect what the named modules give at their first call, in the order of the calls."""
 
     def keep(name: str) -> RemovableHandle:
         def hook(module: nn.Module, inputs: object, output: Any) -> torch.Tensor | None:
-            if name in outputs or not isinstance(output, torch.Tensor) or not output.requires_grad:
+            if name in outputs or not isinstance(output, torch.Tensor):
                 return None
-            outputs[name] = output
+            kept, onward = networks.tap(output)
+            if not kept.tensor.requires_grad:
+                return None
+            outputs[name] = kept
             # What comes behind works on a copy: it may write into what it is given.
-            return output.clone()
+            return onward
 
         return modules[name].register_forward_hook(hook)
 
-    modules = dict(model.named_modules())
+    modules = dict(networks.model.named_modules())
     handles = [keep(name) for name in names if name in modules]
     try:
         yield

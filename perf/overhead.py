@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -161,6 +161,10 @@ class Watched:
     @property
     def workers(self) -> int:
         return self._inner.workers
+
+    @property
+    def kinds(self) -> Collection[str]:
+        return self._inner.kinds
 
     @property
     def keeps_limits(self) -> bool:

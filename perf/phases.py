@@ -2,7 +2,7 @@
 
 The first table takes a training step of a cohort of the quickstart's models apart - batches,
 forward pass with loss, backward pass, optimizer, sums of losses and hits - and sets beside it, per
-trial, what comes once: building and treating the network, and evaluating an epoch.
+trial, what comes once: building and treating the network, measuring it, and evaluating an epoch.
 
 The second changes one thing at a time - replicas, parameters, classes, image size - and gives the
 milliseconds of a step. Its exponent is the slope of log(time) on log(size) between the last two
@@ -37,6 +37,7 @@ from benchmark.recipe import Recipe
 from benchmark.training.course import build
 from benchmark.training.data import CellData, prepare
 from benchmark.training.device import choose_device, keep_freed_memory, synchronise
+from benchmark.training.measuring import measured_together
 from benchmark.training.network import Network, Stack, mean_losses
 from benchmark.treatment import parse_treatment
 from benchmark.trial import Cell, Trial
@@ -44,6 +45,7 @@ from perf.versions import versions
 
 CONFIG = Path(__file__).parent.parent / "configs" / "quickstart.yaml"
 PHASES = ("batches", "forward", "backward", "optimizer", "sums")
+ONCE = ("build and treat, ms", "measure, ms")
 
 
 @dataclass
@@ -112,7 +114,12 @@ def network_of(
     for trial in setting.trials(recipe):
         with clock.phase("build and treat"):
             candidates.append(build(trial, data, device))
-    return (Stack if len(candidates) > 1 else Network)(candidates, data, device)
+    if len(candidates) == 1:
+        return Network(candidates, data, device)
+    for _ in range(2):
+        with clock.phase("measure", 1 / len(candidates)):
+            measured_together(candidates, data)
+    return Stack(candidates, data, device)
 
 
 def phases_of(setting: Setting, recipe: Recipe, rounds: int, device: torch.device) -> Clock:
@@ -214,9 +221,10 @@ def phase_table(found: dict[str, Clock]) -> str:
                 *shares,
                 f"{1e3 * clock.median('evaluation'):.3f}",
                 f"{1e3 * clock.median('build and treat'):.0f}",
+                f"{1e3 * clock.median('measure'):.0f}",
             )
         )
-    headers = ("model", "step, ms", *PHASES, "evaluating an image, ms", "build and treat, ms")
+    headers = ("model", "step, ms", *PHASES, "evaluating an image, ms", *ONCE)
     return tabulate(lines, headers, tablefmt="pipe", disable_numparse=True)
 
 

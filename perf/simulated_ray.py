@@ -59,8 +59,8 @@ class Handle:
     def _check(self, cells: Sequence[Any]) -> Reference:
         return self._ray.answer([])
 
-    def _measure(self, cohorts: Sequence[Cohort]) -> Reference:
-        return self._ray.answer([self._ray.measured(cohort) for cohort in cohorts])
+    def _measure(self, cohort: Cohort) -> Reference:
+        return self._ray.answer(self._ray.measured(cohort))
 
     def _train(self, job: Job) -> Reference:
         ray = self._ray

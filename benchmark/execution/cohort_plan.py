@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -36,19 +36,23 @@ Measure = Callable[[Sequence[Cohort]], "list[Throughput]"]
 
 @dataclass
 class CohortPlan:
-    """The plan of a store: cohorts by trial, what made them differ from the first plan, times."""
+    """The plan of a store: cohorts by trial, what made them differ from the first plan, times.
+
+    Times are those measured on one of the `kinds` of device, if given, with as many threads.
+    """
 
     store: Store
     threads: int
+    kinds: Collection[str] | None = None
     _members: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _threads: dict[str, int] = field(default_factory=dict)
     _changed: dict[str, str] = field(default_factory=dict)
     _seconds: dict[str, dict[int, float]] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, store: Store, threads: int) -> CohortPlan:
-        """Read the plan of a store, whose workers have so many threads now."""
-        plan = cls(store, threads)
+    def read(cls, store: Store, threads: int, kinds: Collection[str] | None = None) -> CohortPlan:
+        """Read the plan of a store, whose workers have so many threads and these devices now."""
+        plan = cls(store, threads, kinds)
         for entry in store.read_lines(COHORTS):
             plan._enter(entry)
         return plan
@@ -124,6 +128,10 @@ class CohortPlan:
         measured = self._seconds.get(content_id(cohort.cell.content))
         return _cost(measured, len(cohort.trials)) if measured else None
 
+    def counts(self, device: str) -> bool:
+        """Whether a time measured on this kind of device says anything of those at hand."""
+        return not device or self.kinds is None or device in self.kinds
+
     def per_trial(self, cell: Cell, size: int | None) -> tuple[float, float, float] | None:
         """Return the seconds of a trial in cohorts of a size (None: the fastest), least and most.
 
@@ -144,7 +152,7 @@ class CohortPlan:
                 self._members[trial] = tuple(entry["trials"])
                 self._threads[trial] = entry["threads"]
                 self._changed[trial] = entry.get("changed", "")
-        elif entry["threads"] == self.threads:
+        elif entry["threads"] == self.threads and self.counts(entry.get("device", "")):
             seconds = {int(size): value for size, value in entry["seconds"].items()}
             self._seconds[entry["cell"]] = seconds
 
@@ -161,6 +169,7 @@ class CohortPlan:
                 "cell": content_id(cohort.cell.content),
                 "name": str(cohort.cell),
                 "threads": self.threads,
+                **({"device": found.device} if found.device else {}),
                 "seconds": {str(size): seconds for size, seconds in found.seconds.items()},
                 **({"why": found.why} if found.why else {}),
             }

@@ -41,6 +41,10 @@ class InlineExecutor:
 
         return Worker(self._settings)
 
+    @property
+    def kinds(self) -> set[str]:
+        return {self._worker.device}
+
     def check(self, cells: Sequence[Cell]) -> list[str]:
         return self._worker.check(cells)
 

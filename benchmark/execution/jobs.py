@@ -5,7 +5,7 @@ Infrastructure failures are retried and never counted against a method.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -115,7 +115,8 @@ Event = Started | Finished | Notice | NodesSeen
 class Executor(Protocol):
     """Where cohorts are trained: `workers` at a time.
 
-    `keeps_limits` says whether a job that exceeds its limit is ended.
+    `keeps_limits` says whether a job that exceeds its limit is ended, `kinds` names the kinds of
+    device that there are workers on; some may join later.
     """
 
     @property
@@ -123,6 +124,9 @@ class Executor(Protocol):
 
     @property
     def workers(self) -> int: ...
+
+    @property
+    def kinds(self) -> Collection[str]: ...
 
     def check(self, cells: Sequence[Cell]) -> list[str]:
         """Return what keeps any of these cells from being trained; nothing is trained."""

@@ -28,7 +28,8 @@ def limits(
     """Return the seconds that each cohort may take: `minutes` for each trial, if given.
 
     Else it is a multiple of what the plan has measured, of the slowest earlier trial of the cell,
-    or of what is measured now, in this order. None where the executor cannot end a trial.
+    or of what is measured now, in this order; what another kind of device took says nothing.
+    None where the executor cannot end a trial.
     """
     if not executor.keeps_limits:
         return [None] * len(cohorts)
@@ -36,7 +37,7 @@ def limits(
         return [60 * minutes * len(cohort.trials) for cohort in cohorts]
     slowest: dict[CellKey, float] = {}
     for record in store.each_record():
-        if record.status == "ok":
+        if record.status == "ok" and plan.counts(record.provenance.get("device", "")):
             key = (record.dataset, record.architecture, record.recipe)
             slowest[key] = max(slowest.get(key, 0.0), sum(record.seconds.values()))
     unknown = {

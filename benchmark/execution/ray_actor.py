@@ -51,9 +51,9 @@ class WorkerActor:
         """Return what keeps these cells from being trained."""
         return self._worker.check(cells)
 
-    def measure(self, cohorts: Sequence[Cohort]) -> list[Throughput]:
-        """Measure how fast the cells of these cohorts train."""
-        return [self._worker.measure(cohort) for cohort in cohorts]
+    def measure(self, cohort: Cohort) -> Throughput:
+        """Measure how fast the cohort's cell trains."""
+        return self._worker.measure(cohort)
 
     def train(self, job: Job) -> Outcome:
         """Train a cohort; what was printed meanwhile comes back unless all went well."""

@@ -100,6 +100,12 @@ class RayExecutor:
         nodes = self._workers.nodes
         return max(sum(nodes.slots(node) for node in nodes.usable), 1)
 
+    @property
+    def kinds(self) -> set[str]:
+        """The kinds of device of the workers that have begun."""
+        actors = [*self._workers.idle, *(busy.actor for busy in self._busy.values())]
+        return {actor.greeting.device for actor in actors}
+
     def check(self, cells: Sequence[Cell]) -> list[str]:
         """As every executor. A node that finds fault where another finds none is left out."""
         found: dict[str, list[str]] = {}
@@ -135,7 +141,7 @@ class RayExecutor:
         while len(found) < len(cohorts):
             while queue and self._workers.idle:
                 actor, place = self._workers.idle.pop(0), queue.popleft()
-                asked[actor.handle.measure.remote([cohorts[place]])] = actor, place
+                asked[actor.handle.measure.remote(cohorts[place])] = actor, place
             if not asked:
                 self._advance()
                 continue
@@ -145,7 +151,7 @@ class RayExecutor:
                     continue
                 actor, place = asked.pop(reference)
                 try:
-                    (found[place],) = self._ray.get(reference)
+                    found[place] = self._ray.get(reference)
                     self._workers.rest(actor)
                 except self._ray.exceptions.RayError as error:
                     self._workers.drop(actor)
@@ -169,7 +175,7 @@ class RayExecutor:
                     wanted = self._workers.nodes.bundles(len(queue) + len(self._busy))
                     self._workers.requests.ask(wanted)
                 next_fill = time.monotonic() + POLL_SECONDS
-            present = self._present_kinds() if queue and self._workers.idle else set()
+            present = self.kinds if queue and self._workers.idle else set()
             for actor in list(self._workers.idle) if queue else ():
                 kind = actor.greeting.device
                 if (job := self._take_job(queue, kinds, kind, present)) is not None:
@@ -201,11 +207,6 @@ class RayExecutor:
                 kinds.begin(kind, job.cohort)
                 return job
         return None
-
-    def _present_kinds(self) -> set[str]:
-        """Return the kinds of device that there are workers on."""
-        actors = [*self._workers.idle, *(busy.actor for busy in self._busy.values())]
-        return {actor.greeting.device for actor in actors}
 
     def _hand_out(self, actor: Actor, job: Job) -> Started:
         self._workers.idle.remove(actor)

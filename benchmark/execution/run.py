@@ -89,7 +89,7 @@ def _train(
 ) -> None:
     """Train the missing trials in their planned cohorts; write changes of the plan down."""
     execution = grid.config.execution
-    plan = CohortPlan.read(store, execution.threads)
+    plan = CohortPlan.read(store, execution.threads, executor.kinds)
     size = None if execution.cohort_size == "auto" else int(execution.cohort_size)
     cohorts = plan.cohorts(grid.trials, missing, size, executor.workers, executor.measure)
     wanted = {trial.id for trial in missing}

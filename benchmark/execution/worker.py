@@ -108,7 +108,8 @@ class Worker:
     def measure(self, cohort: Cohort) -> Throughput:
         """Measure how fast the cohort's cell trains in cohorts up to its size."""
         try:
-            return measure(cohort, self._data_of(cohort), self._device)
+            found = measure(cohort, self._data_of(cohort), self._device)
+            return replace(found, device=self.device)
         finally:
             give_back_memory()
 

@@ -16,6 +16,7 @@ from benchmark.training.checkpoint import Checkpoints, NoCheckpoints
 from benchmark.training.course import Candidate, build
 from benchmark.training.data import CellData, DataError, Split
 from benchmark.training.device import is_out_of_memory, own_global_state, synchronise
+from benchmark.training.measuring import measured, measured_together
 from benchmark.training.network import Network, Stack
 from benchmark.trial import Record, Trial
 
@@ -114,6 +115,8 @@ class _Training:
         try:
             why = stackable.why_not(self.candidates, data.channels, data.classes, data.image_size)
             if not why:
+                if not self._saved:
+                    self.candidates = measured_together(self.candidates, data)
                 return self._train([Stack(self.candidates, data, self._device)])
         except (_UnfitStateError, DataError):
             raise
@@ -128,6 +131,8 @@ class _Training:
         networks = []
         for candidate in self.candidates:
             with self._errors_recorded([candidate.trial]):
+                if not self._saved:
+                    candidate = measured(candidate, self._data)
                 networks.append(Network([candidate], self._data, self._device))
         return self._train(networks)
 

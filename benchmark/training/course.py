@@ -11,7 +11,6 @@ import torch
 
 from benchmark import models
 from benchmark.initialization import Report, initialize
-from benchmark.measures import measure
 from benchmark.training.data import CellData
 from benchmark.trial import Record, Status, Trial
 
@@ -27,7 +26,7 @@ class Candidate:
 
 
 def build(trial: Trial, data: CellData, device: torch.device) -> Candidate:
-    """Build a trial's network on the device, treat it and measure what that has made of it."""
+    """Build a trial's network on the device and treat it."""
     model = models.build(
         trial.cell.architecture,
         channels=data.channels,
@@ -41,9 +40,7 @@ def build(trial: Trial, data: CellData, device: torch.device) -> Candidate:
         seed=trial.seed,
         batch=lambda: data.initialization_batch(trial.cell.recipe),
     )
-    batch = data.initialization_batch(trial.cell.recipe)
-    measures = measure(model, *batch, complete=False).summary()
-    return Candidate(trial, model, report, measures)
+    return Candidate(trial, model, report)
 
 
 class Tally:

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Throughput:
-    """Seconds of training steps per trial, by cohort size; `why` no more than one is stacked."""
+    """Seconds of training steps per trial, by cohort size; `why` no more than one is stacked.
+
+    `device` is the kind that it was measured on.
+    """
 
     seconds: dict[int, float]
     why: str = ""
+    device: str = ""

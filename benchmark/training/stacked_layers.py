@@ -76,6 +76,19 @@ class StackedLayers(TorchFunctionMode):
         return _wrap(drawn, 0)
 
 
+def tapped(tensor: Tensor) -> tuple[Tensor, int | None, Tensor]:
+    """Return the physical tensor, the replicas' dimension, and a copy for what is computed next.
+
+    What is returned first has its place in autograd's graph: gradients in it can be asked for.
+    """
+    value, dim = _physical(tensor)
+    if dim is None:
+        return value, None, value.clone()
+    with retrieve_current_functorch_interpreter().lower():
+        copy = value.clone()
+    return value, dim, _wrap(copy, dim)
+
+
 def _physical(tensor: Tensor) -> tuple[Tensor, int | None]:
     """Return the tensor of all replicas and their dimension; None if all share it."""
     if not _functorch.is_batchedtensor(tensor):
@@ -131,8 +144,7 @@ def _conv2d(
 ) -> Tensor | None:
     """Compute as a product of patches where windows share no pixel, else as grouped convolution."""
     weights = _stacked(weight)
-    plain = groups == 1 and not isinstance(padding, str) and patches.pair(dilation) == (1, 1)
-    if not plain or weights is None or (bias is not None and _stacked(bias) is None):
+    if groups != 1 or weights is None or (bias is not None and _stacked(bias) is None):
         return None
     (kernel,) = weights
     value, dim = _physical(input)
@@ -153,6 +165,7 @@ def _conv2d(
         None if bias is None else _stacked(bias)[0].flatten(),  # type: ignore[index]
         stride,
         padding,
+        dilation,
         groups=1 if shared else replicas,
     )
     return _wrap(result.unflatten(1, (replicas, filters)), 1)

@@ -43,6 +43,28 @@ def test_a_plan_is_measured_and_written_once(write_config: WriteConfig, tmp_path
         assert store.read_lines(COHORTS) == lines
 
 
+def test_what_another_kind_of_device_took_is_measured_anew(
+    write_config: WriteConfig, tmp_path: Path
+) -> None:
+    trials = expand(load_config(write_config())).trials
+
+    def on(device: str) -> Callable[[Sequence[Cohort]], list[Throughput]]:
+        seconds = {1: 2.0} if device == "slow" else HALVING
+        return lambda cohorts: [Throughput(seconds, device=device) for _ in cohorts]
+
+    with open_store(str(tmp_path)) as store:
+        fast = CohortPlan.read(store, 1, ["fast"])
+        (whole,) = fast.cohorts(trials, trials[:4], None, 1, on("fast"))
+        CohortPlan.read(store, 1, ["other", "fast"]).cohorts(trials, trials[4:], None, 1, never)
+    with open_store(str(tmp_path / "new")) as store:
+        CohortPlan.read(store, 1, ["fast"]).cohorts(trials, trials[:4], None, 1, on("fast"))
+        slow = CohortPlan.read(store, 1, ["slow"])
+        assert slow.seconds(whole) is None
+        assert len(slow.cohorts(trials, trials[4:], None, 1, on("slow"))) == 4
+        assert CohortPlan.read(store, 1, ["slow"]).seconds(whole) == 8.0
+        assert CohortPlan.read(store, 1, ["fast"]).seconds(whole) == 8.0
+
+
 def test_a_wider_grid_plans_its_new_trials_beside_the_old(
     write_config: WriteConfig, tmp_path: Path
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -52,11 +52,10 @@ class FakeRay:
         return reference.gives
 
     def worker(self, name: str, dies: bool = False) -> Actor:
-        def measure(cohorts: Sequence[Cohort]) -> Reference:
-            epochs = [cohort.cell.recipe.epochs for cohort in cohorts]
-            self.asked += [(name, each) for each in epochs]
-            answers = [Throughput({1: float(each)}) for each in epochs]
-            return Reference(OSError("it died") if dies else answers)
+        def measure(cohort: Cohort) -> Reference:
+            epochs = cohort.cell.recipe.epochs
+            self.asked.append((name, epochs))
+            return Reference(OSError("it died") if dies else Throughput({1: float(epochs)}))
 
         return Actor(SimpleNamespace(measure=SimpleNamespace(remote=measure)), "node")
 

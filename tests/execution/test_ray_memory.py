@@ -16,18 +16,25 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 GIB = 2**30
 
-# A bounded meal: where the monitor does not step in, the trial ends ok and the test fails.
+# A bounded meal: where the monitor does not step in, the trial ends ok and the test fails. Others
+# may free memory meanwhile, so that it looks at what is left instead of what it has taken.
 EATER = """\
 import time
+from pathlib import Path
 
 from benchmark import initializer
 
 
-@initializer("eater", summary="takes six gibibytes of memory")
+def available():
+    lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+
+
+@initializer("eater", summary="takes memory until little more than {least} bytes are left")
 def eater(weight, layer, generator):
     weight.normal_(0.0, 0.05, generator=generator)
     eaten = []
-    for _ in range(96):
+    while available() > {least}:
         eaten.append(b"x" * 2**26)
         time.sleep(0.05)
 """
@@ -36,8 +43,6 @@ def eater(weight, layer, generator):
 def test_a_method_that_eats_its_hosts_memory_is_out_of_memory_and_no_other(
     write_config: Callable[..., Path], tmp_path: Path
 ) -> None:
-    eater = tmp_path / "eater.py"
-    eater.write_text(EATER, encoding="utf-8")
     config = write_config(
         ("[timm, kaiming_normal]", "[timm, eater]"),
         ("[none, pa]", "[none]"),
@@ -47,6 +52,8 @@ def test_a_method_that_eats_its_hosts_memory_is_out_of_memory_and_no_other(
     total, used = memory()
     if total - used < 8 * GIB:
         pytest.skip("this machine has no 8 GiB of memory to spare")
+    eater = tmp_path / "eater.py"
+    eater.write_text(EATER.format(least=total - used - 6 * GIB), encoding="utf-8")
     with started_cluster() as (cluster, folder):
         threshold = str((used + 4 * GIB) / total)
         monitor = {

@@ -11,6 +11,7 @@ from benchmark.config import load_config
 from benchmark.errors import UsageError
 from benchmark.execution.inline import InlineExecutor
 from benchmark.execution.jobs import Event, Finished, Job, Outcome, Settings
+from benchmark.execution.limits import FLOOR_SECONDS, TIMES
 from benchmark.execution.pairs import Pair
 from benchmark.execution.run import train_missing
 from benchmark.execution.worker import Worker
@@ -18,7 +19,7 @@ from benchmark.grid import Cohort, expand
 from benchmark.results.lines import COHORTS
 from benchmark.results.store import Store, open_store
 from benchmark.training.speed import Throughput
-from benchmark.trial import Cell
+from benchmark.trial import Cell, Record
 
 WriteConfig = Callable[..., Path]
 INLINE = Settings(device="cpu")
@@ -108,6 +109,7 @@ class Interrupting:
 
     workers = 1
     keeps_limits = False
+    kinds = ("a",)
 
     def __init__(self, finished: int = 3) -> None:
         self._inner = inline()
@@ -227,3 +229,26 @@ def test_cohorts_of_a_given_size_are_handed_out_longest_first(
     with open_store(str(tmp_path / "out")) as store:
         train_missing(grid, store, lambda: executor)
     assert executor.given == [(large, 6)] * 2 + [(small, 6)] * 2
+
+
+def test_a_limit_rests_on_trials_of_the_kinds_of_device_that_there_are(
+    write_config: WriteConfig, tmp_path: Path
+) -> None:
+    grid = expand(load_config(write_config(), ["execution.cohort_size=1"]))
+    first = grid.trials[0]
+
+    class Limited(Timed):
+        def run(
+            self, jobs: Sequence[Job], attempts: int, begun: Mapping[Pair, str]
+        ) -> Iterator[Event]:
+            self.limits = {job.limit for job in jobs}
+            yield from ()
+
+    for device, seconds in (("a", 50.0), ("another", 1.0)):
+        with open_store(str(tmp_path / device)) as store:
+            store.append(
+                Record.of(first, "ok", seconds={"training": 50.0}, provenance={"device": device})
+            )
+            executor = Limited()
+            train_missing(grid, store, lambda executor=executor: executor)  # type: ignore[misc]
+        assert executor.limits == {TIMES * seconds + FLOOR_SECONDS}

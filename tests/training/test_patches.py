@@ -89,6 +89,26 @@ def test_stacked_convolutions_are_those_of_each_replica() -> None:
         assert (windows is None) == (case in OVERLAPPING), case
 
 
+@pytest.mark.parametrize(
+    "how", [{"dilation": 2}, {"padding": "same"}, {"padding": "same", "dilation": (2, 1)}], ids=str
+)
+@pytest.mark.parametrize("shared", [False, True])
+def test_dilated_and_evenly_padded_convolutions_are_stacked(
+    how: dict[str, Any], shared: bool
+) -> None:
+    inputs = layers((2, 3, 2, 6, 5), (2, 4, 2, 3, 3), (2, 4))
+    images, *state = inputs
+    seen = [images[0], images[0]] if shared else list(images)
+
+    def stacked(images: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        with StackedLayers():
+            return functional.conv2d(images, weight, bias, **how)
+
+    together = vmap(stacked, (None if shared else 0, 0, 0))(images[0] if shared else images, *state)
+    alone = [functional.conv2d(*each, **how) for each in zip(seen, *state, strict=True)]
+    assert_same(together, torch.stack(alone), inputs)
+
+
 def test_alone_only_convolutions_that_leave_one_pixel_are_products() -> None:
     for kernel, stride, padding, height, width in CASES:
         inputs = layers((3, 2, height, width), (4, 2, kernel, kernel), (4,))
