@@ -21,6 +21,7 @@ from benchmark.publishing.plots.drawing import draw_plots
 from benchmark.publishing.readme import render_readme
 from benchmark.results.frame import COMPRESSED_RECORDS, MANIFEST, read_file, unpack
 from benchmark.results.lines import RECORDS
+from benchmark.results.rows import FLOATS
 
 TRIALS = "trials.csv"
 TRIAL_COLUMNS = (
@@ -123,14 +124,16 @@ def _pages(findings: Findings, records: str) -> dict[str, bytes]:
 
 def trials_csv(evidence: Evidence) -> str:
     """Return one row a trial, numbers with all their digits, sorted as the frame is."""
-    frame = evidence.frame[list(TRIAL_COLUMNS)].assign(
-        n_test=evidence.frame["n_test"].astype("Int64")
-    )
-    known = frame.astype(object).where(frame.notna(), None)
+    frame = evidence.frame
+    columns = {name: as_list(frame[name]) for name in TRIAL_COLUMNS}
+    for name in FLOATS:
+        if name in columns:
+            columns[name] = [None if value != value else value for value in columns[name]]
+    columns["n_test"] = [None if n is None else int(n) for n in columns["n_test"]]
     file = io.StringIO()
     table = csv.writer(file, lineterminator="\n")
     table.writerow(TRIAL_COLUMNS)
-    table.writerows(zip(*(as_list(known[name]) for name in known), strict=True))
+    table.writerows(zip(*columns.values(), strict=True))
     return file.getvalue()
 
 
