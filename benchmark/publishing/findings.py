@@ -144,7 +144,7 @@ def epochs_to_target(evidence: Evidence) -> tuple[dict[Cell, float], np.ndarray]
 
 def _known_early(frame: pd.DataFrame) -> pd.DataFrame:
     """Leave out the measures of early training that some ok runs lack: tables may not have them."""
-    ok = frame[frame["status"] == "ok"]
+    ok = frame.loc[frame["status"] == "ok", [*_EARLY, "n_validation"]]
     known = ok["n_validation"].notna().all()
     lacking = [column for column in _EARLY if not known or ok[column].isna().any()]
     if not frame[EPOCHS].notna().any():
