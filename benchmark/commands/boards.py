@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ import typer
 from rich.console import Console
 
 from benchmark.errors import FAILED, StoreError, UsageError
+from benchmark.garbage import without_garbage_collection
 from benchmark.publishing.table_source import is_table
 
 
@@ -33,6 +35,7 @@ def board(
     show_board(sources, out or sources[0], Console(), name=name, baseline=baseline, family=family)
 
 
+@without_garbage_collection()
 def check_boards(folders: Sequence[str]) -> int:
     """Print which files of which boards are not what their records give; return 1 if any."""
     from benchmark.publishing import check_all, has_board
@@ -60,6 +63,19 @@ def show_diff(sources: Sequence[str]) -> None:
     typer.echo(diff(*sources), nl=False)
 
 
+@without_garbage_collection()
+def prepare_board() -> None:
+    """Import what `show_board` needs, while there is time: most of a small board's cost."""
+    for name in (
+        "benchmark.publishing",
+        "benchmark.publishing.plots.lettering",
+        "matplotlib.figure",
+        "scipy.special",
+    ):
+        importlib.import_module(name)
+
+
+@without_garbage_collection()
 def show_board(
     sources: Sequence[str],
     out: str,

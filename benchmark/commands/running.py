@@ -229,6 +229,8 @@ def _train(
     console: Console,
     stopping: Stopping,
 ) -> Summary:
+    from benchmark.commands.boards import prepare_board
+    from benchmark.execution.jobs import QueueEnd
     from benchmark.execution.progress import Progress
     from benchmark.execution.run import train_missing
     from benchmark.execution.status import StatusWriter
@@ -249,10 +251,14 @@ def _train(
         return made
 
     with Progress(console, len(grid.trials), done) as progress, StatusWriter(store) as status:
+        end = QueueEnd(count)
 
         def show(event: Event) -> None:
             progress.show(event)
             status.show(event)
+            if end.begins_with(event):
+                # Nobody is kept waiting: there is nothing to hand out.
+                prepare_board()
 
         return train_missing(grid, store, executor, retry=retry, on_event=show)
 

@@ -112,6 +112,30 @@ class NodesSeen:
 Event = Started | Finished | Notice | NodesSeen
 
 
+class QueueEnd:
+    """Watches for the moment when a worker is free and others have all of what is left to train.
+
+    `trials` is how many are to be trained.
+    """
+
+    def __init__(self, trials: int) -> None:
+        self._left = trials
+        self._in_hands = 0
+        self._begun = False
+
+    def begins_with(self, event: Event) -> bool:
+        """Whether this event is the first from which on nothing waits to be handed out."""
+        if isinstance(event, Started):
+            self._in_hands += len(event.job.cohort.trials)
+        elif isinstance(event, Finished):
+            self._in_hands -= len(event.job.cohort.trials)
+            self._left -= len(event.records)
+            if not self._begun and self._in_hands >= max(self._left, 1):
+                self._begun = True
+                return True
+        return False
+
+
 class Executor(Protocol):
     """Where cohorts are trained: `workers` at a time.
 

@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from isal import igzip
@@ -123,32 +123,36 @@ def _pages(findings: Findings, records: str) -> dict[str, bytes]:
 
 def trials_csv(evidence: Evidence) -> str:
     """Return one row a trial, numbers with all their digits, sorted as the frame is."""
-    frame = evidence.frame[list(TRIAL_COLUMNS)].assign(
-        n_test=evidence.frame["n_test"].astype("Int64")
-    )
-    known = frame.astype(object).where(frame.notna(), None)
+    columns = {name: as_list(evidence.frame[name]) for name in TRIAL_COLUMNS}
+    columns["n_test"] = [n if n != n else int(n) for n in columns["n_test"]]
+    known = ([None if value != value else value for value in each] for each in columns.values())
     file = io.StringIO()
     table = csv.writer(file, lineterminator="\n")
     table.writerow(TRIAL_COLUMNS)
-    table.writerows(zip(*(as_list(known[name]) for name in known), strict=True))
+    table.writerows(zip(*known, strict=True))
     return file.getvalue()
 
 
 def evidence_hash(evidence: Evidence) -> str:
     """Return the SHA-256 of the records, each on a line, sorted."""
     digest = hashlib.sha256()
-    for line in sorted(evidence.frame["line"].tolist()):
-        digest.update(line + b"\n")
+    for lump in _lumps(sorted(evidence.frame["line"].tolist())):
+        digest.update(lump)
     return digest.hexdigest()
 
 
 def _compressed(lines: Sequence[bytes]) -> bytes:
     file = io.BytesIO()
     with igzip.IGzipFile("", "wb", _COMPRESSION, file, mtime=0) as compressed:
-        for start in range(0, len(lines), _LINES_AT_ONCE):
-            part = lines[start : start + _LINES_AT_ONCE]
-            compressed.write(b"".join(line + b"\n" for line in part))
+        for lump in _lumps(lines):
+            compressed.write(lump)
     return file.getvalue()
+
+
+def _lumps(lines: Sequence[bytes]) -> Iterator[bytes]:
+    """The lines with their ends, many at a time."""
+    for start in range(0, len(lines), _LINES_AT_ONCE):
+        yield b"\n".join([*lines[start : start + _LINES_AT_ONCE], b""])
 
 
 def _same(name: str, wanted: bytes, found: bytes | None) -> bool:

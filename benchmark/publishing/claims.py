@@ -79,7 +79,7 @@ def _variance_predicts(findings: Findings) -> Claim:
 
 def _pa_lowers_variance(findings: Findings) -> Claim:
     claim = "PA rewiring greatly reduces that variance"
-    rows = _pa_rows(findings)
+    rows = _pa_rows(findings, "strength_variance_before", "strength_variance_after")
     before, after = rows["strength_variance_before"], rows["strength_variance_after"]
     factors = (after / before)[(before > 0) & after.notna()].to_numpy()
     if not len(factors):
@@ -99,7 +99,7 @@ def _pa_lowers_variance(findings: Findings) -> Claim:
 
 def _weights_are_kept(findings: Findings) -> Claim:
     claim = "Rewiring only reorganises connections: the weights' values are kept"
-    rows = _pa_rows(findings)
+    rows = _pa_rows(findings, "status", "provenance")
     # A table's rows come from elsewhere: they have no provenance that would vouch for the check.
     checked = rows[rows["status"].isin(("ok", "diverged")) & rows["provenance"].map(bool)]
     if not len(checked):
@@ -150,9 +150,9 @@ def _performance_improves(findings: Findings, escape: Escape) -> Claim:
 
 def _first_epoch(findings: Findings) -> tuple[int, int] | None:
     """In how many (cell, initializer) the first epoch's mean accuracy is higher with pa."""
-    frame = findings.evidence.frame
-    ok = frame[(frame["status"] == "ok") & frame["epoch1_accuracy"].notna()]
     keys = ["dataset", "architecture", "recipe", "initializer", "rewiring"]
+    frame = findings.evidence.frame[[*keys, "status", "epoch1_accuracy"]]
+    ok = frame[(frame["status"] == "ok") & frame["epoch1_accuracy"].notna()]
     means = ok.groupby(keys, sort=True)["epoch1_accuracy"].mean().unstack("rewiring")
     if "none" not in means:
         return None
@@ -176,9 +176,10 @@ def _pa_contrasts(findings: Findings, name: str) -> list[Contrast]:
     return [each for each in family.contrasts if _is_pa(rewirings[each.treatment])]
 
 
-def _pa_rows(findings: Findings) -> pd.DataFrame:
+def _pa_rows(findings: Findings, *columns: str) -> pd.DataFrame:
     frame = findings.evidence.frame
-    return frame[frame["rewiring"].isin(list(filter(_is_pa, frame["rewiring"].unique())))]
+    names = frame["rewiring"]
+    return frame.loc[names.isin(list(filter(_is_pa, names.unique()))), list(columns)]
 
 
 def _is_pa(rewiring: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy
@@ -38,14 +39,17 @@ def mean_curves(evidence: Evidence) -> MeanCurves:
     codes, values = codes[use], evidence.curves[use].astype(np.float64)
     shape = (len(cells) * len(treatments), values.shape[1])
     known = ~np.isnan(values)
-    n, total = np.zeros(shape), np.zeros(shape)
-    np.add.at(n, codes, known)
-    np.add.at(total, codes, np.where(known, values, 0.0))
+
+    def total(each: NDArray[Any]) -> Floats:
+        sums = np.empty(shape)
+        for epoch in range(shape[1]):
+            sums[:, epoch] = np.bincount(codes, each[:, epoch], minlength=shape[0])
+        return sums
+
+    n = total(known)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = total / n
-        square = np.zeros(shape)
-        np.add.at(square, codes, np.where(known, values - mean[codes], 0.0) ** 2)
-        sd = np.sqrt(square / (n - 1))
+        mean = total(np.where(known, values, 0.0)) / n
+        sd = np.sqrt(total(np.where(known, values - mean[codes], 0.0) ** 2) / (n - 1))
         quantile = scipy.special.stdtrit(np.where(n >= 3, n - 1, np.nan), 0.975)
         half_width = quantile * sd / np.sqrt(n)
     final = (len(cells), len(treatments), shape[1])

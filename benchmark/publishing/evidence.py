@@ -141,7 +141,7 @@ def _refuse_other_content(
     """Raise StoreError for a record that says it is of another trial than the manifest says."""
     for trial, (row, _) in records.items():
         cell, treatment, seed = declared[trial]
-        if (*cell, treatment, seed) != (*row[1:5], row[7]):
+        if cell != row[1:4] or treatment != row[4] or seed != row[7]:
             raise StoreError(
                 f"{source}: the record of the trial {trial} is of"
                 f" {' / '.join(map(str, row[1:5]))}, seed {row[7]}; the manifest says"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from benchmark.errors import UsageError
-from benchmark.publishing.evidence import CELL, Evidence
+from benchmark.publishing.evidence import CELL, Evidence, as_list
 from benchmark.publishing.manifests import Cell, contrast_sizes
 from benchmark.publishing.marks import Mark, marks_of
 from benchmark.statistics import TableError, analyse, arrange
@@ -85,13 +85,13 @@ def find(evidence: Evidence) -> Findings:
     frame, baseline = evidence.frame, evidence.baseline
     if not len(frame):
         return Findings(evidence, problem="no trial has finished yet")
-    if baseline not in set(frame["treatment"]):
+    present = set(as_list(frame["treatment"]))
+    if baseline not in present:
         return Findings(evidence, problem=f"the baseline {baseline} has no finished trial yet")
     targets, reached = epochs_to_target(evidence)
     frame = frame.assign(**{EPOCHS: reached})
     manifest = evidence.manifest
     rules = {"margin": manifest["margin"], "target": manifest["target"], "cells": evidence.cells}
-    present = set(frame["treatment"])
     named = [
         (each["a"], each["b"])
         for each in manifest["contrasts"]
@@ -144,7 +144,7 @@ def epochs_to_target(evidence: Evidence) -> tuple[dict[Cell, float], np.ndarray]
 
 def _known_early(frame: pd.DataFrame) -> pd.DataFrame:
     """Leave out the measures of early training that some ok runs lack: tables may not have them."""
-    ok = frame[frame["status"] == "ok"]
+    ok = frame.loc[frame["status"] == "ok", [*_EARLY, "n_validation"]]
     known = ok["n_validation"].notna().all()
     lacking = [column for column in _EARLY if not known or ok[column].isna().any()]
     if not frame[EPOCHS].notna().any():

@@ -128,13 +128,13 @@ def merge_manifests(
         "seeds": sorted({seed for _, _, seed in trials.values()}),
         "cells": [cells[key] for key in sorted(cells)],
         "treatments": [treatments[name] for name in order],
-        "trials": sorted(
-            (
-                [trial, cell_at[cell], treatment_at[name], seed]
+        "trials": [
+            [trial, cell, treatment, seed]
+            for cell, treatment, seed, trial in sorted(
+                (cell_at[cell], treatment_at[name], seed, trial)
                 for trial, (cell, name, seed) in trials.items()
-            ),
-            key=lambda trial: (*trial[1:], trial[0]),
-        ),
+            )
+        ],
         "config": configs[0] if configs else {},
         "configs": configs,
     }

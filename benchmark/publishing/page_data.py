@@ -15,7 +15,7 @@ from benchmark.publishing.evidence import as_list
 from benchmark.publishing.findings import Findings
 from benchmark.publishing.pairs import EveryPair, every_pair
 from benchmark.publishing.summary import VERDICTS
-from benchmark.publishing.text import plain
+from benchmark.publishing.text import MOST_PERCENT, change_digits, plain
 from benchmark.statistics.results import Headline
 from benchmark.trial import STATUSES
 
@@ -89,16 +89,17 @@ def _rankings(names: list[str], pairs: EveryPair) -> list[list[list[float | int]
 
 
 def _headline(row: Headline) -> list[float | int]:
-    percents = row.change_percent, row.low_percent, row.high_percent
+    ends = _as_shown(row.low_percent, row.high_percent)
     p = float(f"{row.p_family:.3g}") if row.p_family >= 0.001 else 0
-    return [row.rank or 0, *map(_rounded, percents), p, VERDICTS.index(row.verdict)]
+    verdict = VERDICTS.index(row.verdict)
+    return [row.rank or 0, *_as_shown(row.change_percent), *ends, p, verdict]
 
 
-def _rounded(percent: float) -> float | int:
-    """One decimal is what is shown; beyond a thousand, none."""
-    percent = min(percent, 1e9)
-    value = round(percent, 1) if abs(percent) < 100 else round(percent)
-    return int(value) if value == int(value) else value
+def _as_shown(*percents: float) -> list[float | int]:
+    """Round changes that stand together once, to the digits that the page writes."""
+    most = [min(percent, MOST_PERCENT) for percent in percents]
+    rounded = [round(percent, change_digits(*most)) for percent in most]
+    return [int(value) if value == int(value) else value for value in rounded]
 
 
 def _differences(names: list[str], pairs: EveryPair, cells: int) -> str:

@@ -63,7 +63,7 @@ def failure_table(findings: Findings) -> str:
 
 def message_table(findings: Findings) -> str:
     """Return what failed runs said, the most frequent first; empty if none failed."""
-    frame = findings.evidence.frame
+    frame = findings.evidence.frame[["status", "message", "treatment"]]
     bad = frame[frame["status"] != "ok"]
     said = zip(bad["status"], map(last_line, bad["message"]), bad["treatment"], strict=True)
     counts: Counter[tuple[str, str]] = Counter()
@@ -142,7 +142,8 @@ def run_table(findings: Findings) -> str:
     """Return what was trained in every cell and what it took, in markdown."""
     evidence = findings.evidence
     declared = Counter(trial[1] for trial in evidence.manifest["trials"])
-    groups = dict(tuple(evidence.frame.groupby(list(CELL), sort=True)))
+    columns = [*CELL, "status", "n_test", "seconds"]
+    groups = dict(tuple(evidence.frame[columns].groupby(list(CELL), sort=True)))
     rows = []
     for index, cell in enumerate(evidence.cells):
         frame = groups.get(cell)

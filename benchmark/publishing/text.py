@@ -10,6 +10,10 @@ Escape = Callable[[object], str]
 
 NOTHING = "–"
 MINUS = "−"
+MOST_PERCENT = 1e9
+"""From here on a relative change is said to be unbounded."""
+
+_UNBOUNDED = "unbounded"
 _MARKUP = re.compile(r"[\\`*<>\[\]~$|]|&(?=[#\w])|(?<![^\W_])_|_(?![^\W_])|(?<=\w):(?=//)")
 _LINK = re.compile(r"\bwww\.|@", re.IGNORECASE)
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;", ":": "&#58;", "@": "&#64;"}
@@ -73,21 +77,25 @@ def interval(low: float | None, high: float | None, digits: int = 2) -> str:
 
 def change(value: float | None) -> str:
     """Return a relative change in percent with as many digits as make sense."""
-    return NOTHING if value is None else signed(value, _change_digits(value))
+    if value is None:
+        return NOTHING
+    return signed(value, change_digits(value)) if _bounded(value) else _UNBOUNDED
 
 
 def change_interval(low: float | None, high: float | None) -> str:
     """Return the interval of a relative change in percent, both ends with the same digits."""
     if low is None or high is None:
         return NOTHING
-    digits = _change_digits(max(abs(low), abs(high)))
-    if max(abs(low), abs(high)) < 1e6:
-        return interval(low, high, digits)
-    return f"[{change(low)}, {change(high)}]" if max(low, high) < 1e9 else "[unbounded]"
+    return interval(low, high, change_digits(low, high)) if _bounded(high) else f"[{_UNBOUNDED}]"
 
 
-def _change_digits(value: float) -> int:
-    return 1 if abs(value) < 100 else 0
+def change_digits(*percents: float) -> int:
+    """Return how many decimals changes that stand together have, once they are rounded to them."""
+    return 1 if max(abs(round(percent, 1)) for percent in percents) < 100 else 0
+
+
+def _bounded(percent: float) -> bool:
+    return round(percent, 0) < MOST_PERCENT
 
 
 def p_value(p: float | None) -> str:

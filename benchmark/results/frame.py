@@ -9,6 +9,7 @@ import os
 import zlib
 from collections import deque
 from collections.abc import Collection, Iterable
+from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from benchmark.results import location
 from benchmark.results.lines import LONGEST_LINE, MANIFEST, RECORDS, read_record_lines
 from benchmark.results.location import locate
 from benchmark.results.rows import COLUMNS, FLOATS, Row, read_row
-from benchmark.results.segments import read_lines
+from benchmark.results.segments import each_line, read_lines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,10 +132,7 @@ def read_rows(
 
     Trials that are not `declared` are skipped. `curves` names those to keep, None keeps all.
     """
-    name, data = read_record_data(folder)
-    where = f"{folder.rstrip('/')}/{name}"
-    lines = data.split(b"\n")[:-1]
-    del data
+    where, lines = _record_lines(folder)
     declared = set(declared)
     rows: dict[str, tuple[Row, bytes]] = {}
     for number, line in enumerate(lines, start=1):
@@ -146,9 +144,20 @@ def read_rows(
                 rows[row[0]] = row, line
         except (ValueError, RecursionError) as error:
             # The reader that the store uses knows how to say it.
-            deque(read_record_lines(b"\n".join(lines), where), maxlen=0)
+            deque(read_record_lines(read_record_data(folder)[1], where), maxlen=0)
             raise StoreError(f"{where}, line {number} is not a record: {error}") from error
     return rows
+
+
+def _record_lines(folder: str) -> tuple[str, Iterable[bytes]]:
+    """Return the file of a folder's records and its whole lines, without their ends."""
+    location = locate(folder)
+    lines = each_line(location)
+    first = next(lines, None)
+    if first is not None:
+        return f"{folder.rstrip('/')}/{RECORDS}", chain((first,), lines)
+    name, data = read_record_data(folder)
+    return f"{folder.rstrip('/')}/{name}", data.split(b"\n")[:-1]
 
 
 def make_frame(rows: Iterable[Row]) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from operator import attrgetter, itemgetter
@@ -74,11 +75,6 @@ class _Usual(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False)
     schema: Literal[1]
 
 
-class _Provenance(msgspec.Struct, gc=False):
-    cohort: msgspec.Raw
-
-
-_cohort_of = msgspec.json.Decoder(_Provenance).decode
 _head_of = attrgetter(*_NAMES, "seed", "status", *_METRICS)
 
 
@@ -108,8 +104,9 @@ def read_row(
     known = [value for value in phases if value is not None]
     kept = usual.curves
     if curves is not None:
-        own = ((name, getattr(kept, name)) for name in curves)
-        kept = {name: curve for name, curve in own if curve is not msgspec.UNSET}
+        kept = msgspec.structs.asdict(kept)
+        if msgspec.UNSET in kept.values():
+            kept = {name: curve for name, curve in kept.items() if curve is not msgspec.UNSET}
     return (
         *_head_of(usual),
         strength.before,
@@ -199,19 +196,18 @@ def _no_number(numbers: Sequence[Any]) -> str:
 
 def _provenance(written: bytes) -> dict[str, Any]:
     """Return what `_shared` does for written JSON, decoded once for all cohorts."""
-    try:
-        cohort = b'"cohort":' + bytes(_cohort_of(written).cohort)
-    except ValueError:
-        cohort = b""
-    if written.count(cohort) != 1:  # Something within has the same, or there is no cohort.
-        return _shared(json.loads(written))
-    rest = written.replace(cohort, b"")
-    if rest not in _written:
-        _written[rest] = _shared(json.loads(written))
-    return _written[rest]
+    around = tuple(_COHORT.split(written))
+    if around not in _around_cohort:
+        found = json.loads(written)
+        if len(around) != 2 or json.loads(_NO_COHORT.join(around)).get("cohort") != {}:
+            return _shared(found)  # It has no cohort, or one where another thing has this name.
+        _around_cohort[around] = _shared(found)
+    return _around_cohort[around]
 
 
-_written: dict[bytes, dict[str, Any]] = {}
+_COHORT = re.compile(rb'"cohort":\{(?:"\w+":\d+,?)+\}')
+_NO_COHORT = b'"cohort":{}'
+_around_cohort: dict[tuple[bytes, ...], dict[str, Any]] = {}
 _provenances: dict[str, dict[str, Any]] = {}
 
 

@@ -17,6 +17,7 @@ from benchmark.results.lines import RECORDS
 from benchmark.results.location import Location
 
 SEGMENTS = "segments"
+_BUFFER = 2**20
 
 LEAST_TO_FOLD = 256
 """So many segments are folded into the file while a run goes on, and a quarter of it if larger."""
@@ -80,7 +81,7 @@ def each_line(location: Location) -> Iterator[bytes]:
         return
     location.need_size(RECORDS)
     try:
-        with open(location.at(RECORDS), "rb") as file:
+        with open(location.at(RECORDS), "rb", buffering=_BUFFER) as file:
             for line in file:
                 if line.endswith(b"\n"):
                     yield line[:-1]

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from benchmark.execution.jobs import Finished, Job, Outcome, settle, with_attempts
+from benchmark.execution.jobs import (
+    Finished,
+    Job,
+    Outcome,
+    QueueEnd,
+    Started,
+    settle,
+    with_attempts,
+)
 from tests.conftest import make_cohort
 
 FOUR = make_cohort(("timm", 0), ("timm", 1), ("timm", 2), ("timm", 3))
@@ -68,3 +76,27 @@ def test_every_chain_of_failures_ends_with_one_record_a_trial(failure: str) -> N
 def test_records_say_which_attempt_they_come_from() -> None:
     finished = settle(Job(ONE, attempts=2), Outcome(failure="lost"), attempts=3)
     assert with_attempts(finished).records[0].provenance["attempt"] == 3
+
+
+def test_the_queue_ends_once_and_when_a_worker_is_free_while_others_have_all_that_is_left() -> None:
+    left, right = (Job(make_cohort(("timm", seed), ("timm", seed + 1))) for seed in (0, 2))
+    lost = settle(left, Outcome(failure="out_of_memory"), attempts=1)
+    events = [
+        *(Started(left), Started(right), lost),
+        *(Started(lost.again[0]), Started(lost.again[1]), records_of(right)),
+        *(records_of(lost.again[0]), records_of(lost.again[1])),
+    ]
+    end = QueueEnd(4)
+    assert [end.begins_with(event) for event in events] == [*[False] * 5, True, False, False]
+
+
+def test_with_one_worker_the_queue_never_ends_before_all_is_done() -> None:
+    jobs = [Job(make_cohort(("timm", seed))) for seed in range(3)]
+    end = QueueEnd(3)
+    for job in jobs:
+        assert not end.begins_with(Started(job))
+        assert not end.begins_with(records_of(job))
+
+
+def records_of(job: Job) -> Finished:
+    return settle(job, Outcome(failure="error"), attempts=1)

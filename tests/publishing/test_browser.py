@@ -136,9 +136,13 @@ def test_every_column_sorts_by_its_numbers(board: Board, visit: Any, table: str)
         assert numbers[len(known) :] == [None] * (len(numbers) - len(known))
 
 
-def test_the_script_shows_what_the_page_showed_without_it(board: Board, visit: Any) -> None:
-    plain_page = visit(board.folder, java_script_enabled=False)
-    it = visit(board.folder)
+@pytest.mark.parametrize("published", [False, True], ids=["made up", "leaderboard/digits"])
+def test_the_script_shows_what_the_page_showed_without_it(
+    board: Board, visit: Any, published: bool
+) -> None:
+    folder = Path(__file__).parents[2] / "leaderboard" / "digits" if published else board.folder
+    plain_page = visit(folder, java_script_enabled=False)
+    it = visit(folder)
     for table, columns in (("ranking", (0, 1, 2, 3, 5, 6, 7, 8, 9, 10)), ("cells", range(5))):
         for column in columns:
             assert it.column(table, column) == plain_page.column(table, column)

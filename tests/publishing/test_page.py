@@ -5,23 +5,26 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from benchmark.publishing import Board, publish
 from benchmark.publishing.curves import mean_curves
 from benchmark.publishing.evidence import gather
 from benchmark.publishing.findings import Findings, find
 from benchmark.publishing.page import render_page
-from benchmark.publishing.page_data import DIGITS, pack, page_data, to_json
+from benchmark.publishing.page_data import DIGITS, _headline, pack, page_data, to_json
 from benchmark.publishing.pairs import every_pair
 from benchmark.publishing.pictures import Pictures
 from benchmark.publishing.summary import VERDICTS
-from benchmark.publishing.text import plain
+from benchmark.publishing.text import change, change_interval, plain
 from benchmark.statistics import analyse
 from tests.publishing.conftest import NASTY
 from tests.publishing.synthetic import write_results
@@ -102,12 +105,32 @@ def test_the_page_has_the_ranking_for_every_baseline(board: Board) -> None:
         assert data["rankings"][at][at] is None
         for name, shown in zip(names, data["rankings"][at], strict=True):
             if name != baseline:
-                rank, change, low, high, p, verdict = shown
+                rank, percent, low, high, p, verdict = shown
                 row = rows[name]
                 assert (rank, VERDICTS[verdict]) == (row.rank, row.verdict)
-                assert change == pytest.approx(row.change_percent, abs=0.051)
-                assert [low, high] == pytest.approx([row.low_percent, row.high_percent], abs=0.51)
+                assert change(percent) == change(row.change_percent)
+                ends = row.low_percent, row.high_percent
+                assert change_interval(low, high) == change_interval(*ends)
                 assert p == pytest.approx(row.p_family, rel=0.01) or row.p_family < 0.001
+
+
+@given(
+    percent=st.floats(-100, 1e12),
+    low=st.floats(-100, 300) | st.floats(-100, -90),
+    high=st.floats(-100, 300) | st.floats(99, 101) | st.floats(1e8, 1e10),
+)
+@example(percent=-31.1, low=-82.46, high=170.7)
+@example(percent=99.96, low=-12.34, high=99.96)
+def test_a_change_is_rounded_once_on_its_way_to_the_page(
+    findings: Findings, percent: float, low: float, high: float
+) -> None:
+    assert findings.analysis
+    row = replace(
+        findings.analysis.ranking[0], change_percent=percent, low_percent=low, high_percent=high
+    )
+    _, own, *ends, _, _ = _headline(row)
+    assert change(own) == change(percent)
+    assert change_interval(*ends) == change_interval(low, high)
 
 
 def test_the_page_has_every_difference_with_its_mark_and_interval(board: Board) -> None:

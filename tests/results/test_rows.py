@@ -170,11 +170,11 @@ def compact(**provenance: Any) -> bytes:
 
 
 def test_what_is_kept_of_provenances_does_not_grow_with_the_cohorts() -> None:
-    before = len(rows._written)
+    before = len(rows._around_cohort)
     for place in range(100):
         line = compact(device="one of this test", cohort={"size": 100, "place": place}, attempt=1)
         assert read_row(line) == carefully(line, None)
-    assert len(rows._written) == before + 1
+    assert len(rows._around_cohort) == before + 1
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,7 @@ THEME = {
 WIDTH = 8.0
 """Inches of every figure; at 72 points each it fills a page's column at reading size."""
 
+_DPI = 72
 _SETTINGS = {
     "svg.hashsalt": "initbench",
     "svg.fonttype": "path",
@@ -81,18 +82,15 @@ _SETTINGS = {
     # Simplifying would drop the dots of the seed plots, which are lines of no length.
     "path.simplify": False,
 }
-_LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
+_LONG_NUMBER = re.compile(r"(-?\d+\.\d{3,})")
 _COORDINATES = re.compile(r' (?:d|x|y)="[^"]*"|translate\([^)]*\)')
 
 
 def new_figure(height: float) -> Figure:
     """Return a figure of the common width; draw and `to_svg` it within `settings`."""
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH, height))
-    FigureCanvasSVG(figure)
-    return figure
+    return Figure(figsize=(WIDTH, height), dpi=_DPI)
 
 
 def settings() -> AbstractContextManager[None]:
@@ -106,13 +104,17 @@ def settings() -> AbstractContextManager[None]:
 
 def to_svg(figure: Figure, title: str) -> str:
     """Return a figure as SVG with its title, the same bytes for the same drawing."""
+    from benchmark.publishing.plots.lettering import Renderer
+
     file = io.StringIO()
     metadata = {"Date": None, "Creator": None, "Title": title}
     with warnings.catch_warnings():
         # A name in a script that the font lacks shows as boxes, in the picture alone.
         warnings.filterwarnings("ignore", message="Glyph")
-        figure.savefig(file, format="svg", metadata=metadata)
-    text = _COORDINATES.sub(lambda m: _LONG_NUMBER.sub(_short, m[0]), file.getvalue())
+        renderer = Renderer(*figure.bbox.size, file, image_dpi=_DPI, metadata=metadata)
+        figure.draw(renderer)
+        renderer.finalize()
+    text = _COORDINATES.sub(_rounded, file.getvalue())
     rules = "".join(
         f'[style*="{use}: {light}"]{{{use}:{dark}!important}}'
         for light, dark in THEME.items()
@@ -122,8 +124,10 @@ def to_svg(figure: Figure, title: str) -> str:
     return text.replace(" <defs>", f" {style}\n <defs>", 1)
 
 
-def _short(match: re.Match[str]) -> str:
-    return f"{float(match[0]):.2f}".rstrip("0").rstrip(".")
+def _rounded(match: re.Match[str]) -> str:
+    parts = _LONG_NUMBER.split(match[0])
+    parts[1::2] = [f"{float(number):.2f}".rstrip("0").rstrip(".") for number in parts[1::2]]
+    return "".join(parts)
 
 
 def place(axes: Axes, figure: Figure, left: float, bottom: float, right: float, top: float) -> None:
@@ -188,7 +192,10 @@ def fitted(name: str, inches: float) -> str:
 def text_width(name: str, size: float = 9.0) -> float:
     """Return how many inches a name takes in the plots' font."""
     from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import TextPath
 
-    path = TextPath((0, 0), name, size, prop=FontProperties(family="DejaVu Sans"))
-    return float(path.vertices[:, 0].max(initial=0.0)) / 72
+    from benchmark.publishing.plots.lettering import lettering
+
+    letters = lettering()
+    points, _ = letters.get_text_path(FontProperties(family="DejaVu Sans"), name)
+    scale = size / letters.FONT_SCALE
+    return float(np.asarray(points)[:, 0].max(initial=0.0)) * scale / _DPI

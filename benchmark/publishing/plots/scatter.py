@@ -118,9 +118,11 @@ def seed_plot(findings: Findings, cells: Sequence[int], title: str) -> str:
     arms = findings.arms()
     titles = panel_titles(evidence.cells)
     seeds, cut = _drawn_seeds(findings, len(cells) * len(order))
-    frame = evidence.frame[evidence.frame["seed"].isin(seeds)]
     at = {name: index for index, name in enumerate(order)}
-    groups = dict(tuple(frame.groupby(["dataset", "architecture", "recipe"], sort=False)))
+    at_cell, at_treatment, at_seed = evidence.places
+    rows_of = np.array([at[name] for name in evidence.treatments], dtype=np.float64)[at_treatment]
+    drawn = (evidence.frame["status"] == "ok").to_numpy() & (at_seed < len(seeds))
+    accuracy = 100 * evidence.frame["accuracy"].to_numpy()
     width = (WIDTH - left - 0.1) / columns
     for index, cell in enumerate(cells):
         axes = figure.add_subplot()
@@ -131,11 +133,8 @@ def seed_plot(findings: Findings, cells: Sequence[int], title: str) -> str:
             axes, figure, x0 + 0.08, y0 + 0.42, WIDTH - x0 - width + 0.12, 0.3 + row * panel + 0.3
         )
         key = evidence.cells[cell]
-        own = groups.get(key)
-        if own is not None:
-            ok = own[own["status"] == "ok"]
-            places = np.array([at[name] for name in ok["treatment"]], dtype=np.float64)
-            _dots(axes, 100 * ok["accuracy"].to_numpy(), places)
+        own = drawn & (at_cell == cell)
+        _dots(axes, accuracy[own], rows_of[own])
         baseline = arms.get((key, evidence.baseline))
         if baseline and baseline.mean is not None:
             axes.axvline(100 * baseline.mean, color=INK, linewidth=0.8, dashes=(4, 2))

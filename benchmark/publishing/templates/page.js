@@ -22,7 +22,11 @@ const make = (tag, text = "", attributes = {}, namespace) => {
 const minus = text => text.replace("-", "−");
 const signed = (value, digits) => (value > 0 && +value.toFixed(digits) ? "+" : "") +
   minus((+value.toFixed(digits) || 0).toFixed(digits));
-const change = value => value >= 1e9 ? "unbounded" : signed(value, Math.abs(value) < 100 ? 1 : 0);
+// Changes come rounded to the digits they are shown with.
+const changeDigits = (...values) => Math.max(...values.map(Math.abs)) < 100 ? 1 : 0;
+const change = value => value >= 1e9 ? "unbounded" : signed(value, changeDigits(value));
+const changeInterval = (low, high) => high >= 1e9 ? "[unbounded]" :
+  "[" + [low, high].map(x => signed(x, changeDigits(low, high))).join(", ") + "]";
 const pValue = p => !p ? "< 0.001" : p >= 0.9995 ? "1" : p.toFixed(p >= 0.1 ? 2 : p.toFixed(3) === "0.050" && p !== 0.05 ? 4 : 3);
 const state = {base: 0, q: "", init: "", rew: "", data: "", arch: "", sort: "", cell: ""};
 
@@ -87,8 +91,7 @@ const drawRanking = () => {
     if (!own) continue;
     text(0, own[0] + (ties[own[0]] > 1 ? "=" : ""));
     text(2, change(own[1]));
-    const wide = Math.max(Math.abs(own[2]), Math.abs(own[3])) >= 100 ? 0 : 1;
-    text(3, "[" + [own[2], own[3]].map(x => x >= 1e9 ? "unbounded" : signed(x, wide)).join(", ") + "]");
+    text(3, changeInterval(own[2], own[3]));
     text(5, pValue(own[4]));
     const verdict = D.verdicts[own[5]];
     text(6, verdict);
