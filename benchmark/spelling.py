@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from benchmark.errors import UsageError, unknown_name
+from benchmark.errors import UsageError, pydantic_message, unknown_name
 
 _NAME = re.compile(r"[A-Za-z_][\w.\-/]*")
 _OPEN, _CLOSE = "([", ")]"
@@ -163,7 +163,8 @@ def _allowed(value: Any, annotation: Any, where: str) -> Any:
         try:
             return TypeAdapter(annotation).validate_python(value, strict=True)
         except ValidationError as error:
-            reason = error.errors()[0]["msg"].replace("Input should", "a value should")
+            reason = pydantic_message(error.errors()[0]["msg"])
+            reason = reason.replace("Input should", "a value should")
             raise UsageError(f"{where} is {spell(value)}: {reason}") from error
     return value
 
