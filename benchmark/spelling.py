@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from benchmark.errors import UsageError, pydantic_message, unknown_name
+from benchmark.wording import counted
 
 _NAME = re.compile(r"[A-Za-z_][\w.\-/]*")
 _OPEN, _CLOSE = "([", ")]"
@@ -111,7 +112,7 @@ def canonical_call(call: Call, parameters: Mapping[str, inspect.Parameter], kind
     """
     names = list(parameters)
     if len(call.positional) > len(names):
-        takes = f"takes {len(names)} parameters" if names else "takes no parameters"
+        takes = f"takes {counted(len(names), 'parameter')}" if names else "takes no parameters"
         raise UsageError(f"{kind} {call.name!r} {takes}, {call} gives {len(call.positional)}")
     given = dict(zip(names, call.positional, strict=False))
     for key, value in call.keywords:

@@ -127,7 +127,8 @@ def test_plan_measures_and_then_reads_its_records(
     assert json.loads(out)["price"]["cells"][0]["source"] == "records"
     code, out, _ = command("plan", config, "--executor", "inline", "--set", "recipe.epochs=3")
     assert code == 0
-    assert "device-hours" in out
+    assert "with 1 worker, start-up" in " ".join(out.split())
+    assert "small: 1 cell x 4 treatments x 2 seeds, 8 trials" in out
     assert max(map(len, out.splitlines())) <= 80
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmark.errors import UsageError
-from benchmark.publishing.text import NOTHING, plain, significant
+from benchmark.publishing.text import NOTHING, counted, plain, significant
 
 if TYPE_CHECKING:
     import torch
@@ -50,7 +50,7 @@ def inspect(
     console = Console(highlight=False)
     channels, side = images.shape[1:3]
     pixels = plain(dataset) if dataset else "standard normal pixels"
-    size = f"{len(images)} images {channels} x {side} x {side}"
+    size = f"{counted(len(images), 'image')} {channels} x {side} x {side}"
     console.print(Text(f"{plain(architecture)}, seed {seed}; {size} of {pixels}"))
     for name, measures in found.items():
         console.print()

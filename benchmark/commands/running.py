@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark.errors import INTERRUPTED, TERMINATED, StoreError, UsageError
+from benchmark.wording import counted
 
 if TYPE_CHECKING:
     from benchmark.config import GridConfig
@@ -102,7 +103,8 @@ def dry_run(config: Path, changes: Sequence[str], plugins: Sequence[str]) -> Non
         )
     console.print(table, highlight=False)
     console.print(
-        f"Every cell took a batch. {len(grid.trials)} trials would be trained; nothing was.",
+        f"Every cell took a batch. {counted(len(grid.trials), 'trial')} would be trained;"
+        " nothing was.",
         highlight=False,
     )
 
@@ -144,7 +146,7 @@ def run_config(loaded: GridConfig, folder: str, retry: Sequence[str]) -> int:
                 ahead.wait()
                 kept = sum(trial.id in store.statuses for trial in grid.trials)
                 console.print(
-                    f"Stopped. {kept} of {len(grid.trials)} trials are kept in {folder};"
+                    f"Stopped. {kept:,} of {counted(len(grid.trials), 'trial')} kept in {folder};"
                     " the same command goes on from there.",
                     highlight=False,
                 )
@@ -237,8 +239,9 @@ def _train(
     count = len(missing(grid, store.done(retry)))
     done = len(grid.trials) - count
     console.print(
-        f"{grid.config.name}: {len(grid.cells)} cells x {len(grid.treatments)} treatments,"
-        f" {len(grid.trials)} trials, {done} of them done.",
+        f"{grid.config.name}: {counted(len(grid.cells), 'cell')} x"
+        f" {counted(len(grid.treatments), 'treatment')}, {counted(len(grid.trials), 'trial')},"
+        f" {done:,} of them done.",
         highlight=False,
     )
 
@@ -263,7 +266,7 @@ def _report(folder: str, summary: Summary, console: Console) -> int:
     show_board([folder], folder, console)
     if summary.failed:
         console.print(
-            f"{summary.failed} of {summary.total} trials have no result:"
+            f"{summary.failed:,} of {counted(summary.total, 'trial')} without a result:"
             f" see initbench status {folder}, and initbench logs TRIAL --records {folder}",
             style="yellow",
             highlight=False,

@@ -81,7 +81,7 @@ def _totals(found: SeedPlan) -> list[str]:
         if any(each is None for each in needed):
             return "more than 1000 seeds"
         seeds = max(filter(None, needed))
-        product = f"{seeds} seeds x {cells} cells x {arms} treatments"
+        product = f"{seeds} seeds x {counted(cells, 'cell')} x {arms} treatments"
         return f"{product} = {seeds * cells * arms:,} trainings"
 
     over = [pilot.over_cells.seeds_cautious for pilot in found.pilots if pilot.over_cells]

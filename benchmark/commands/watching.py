@@ -14,6 +14,7 @@ from rich.text import Text
 
 from benchmark.errors import FAILED, UsageError
 from benchmark.trial import Record
+from benchmark.wording import counted
 
 SHOWN = 10
 """So many failures, running cohorts and notes are shown; of more, how many there are."""
@@ -86,9 +87,10 @@ def _look(folder: str) -> tuple[RenderableType, int, bool]:
     state = f"being written by {driver}" if driver else "no run at work"
     counts = Counter(record.status for record in found.values())
     parts = ", ".join(f"{count} {name}" for name, count in counts.most_common())
+    done = f"{len(found):,} of {counted(len(trials), 'trial')} done"
     shown: list[RenderableType] = [
         Text(f"{manifest['name']} in {folder}: {state}"),
-        Text(f"{len(found)} of {len(trials)} trials done" + (f" ({parts})" if parts else "")),
+        Text(done + (f" ({parts})" if parts else "")),
         _cells(manifest, found),
     ]
     live = read_status(folder)
@@ -97,7 +99,8 @@ def _look(folder: str) -> tuple[RenderableType, int, bool]:
     elif live and live["state"] == "running":
         shown.append(_warning("the last run was ended from outside; run again to go on"))
     if saved := count_checkpoints(folder):
-        shown.append(Text(f"{saved} cohorts that are not done have a checkpoint to go on from"))
+        cohorts = counted(saved, "cohort that is not done has", "cohorts that are not done have")
+        shown.append(Text(f"{cohorts} a checkpoint to go on from"))
     failures = [each for each in found.values() if each.status not in ("ok", "diverged")]
     shown += _shortened([_failure(each) for each in failures])
     failed = bool(failures) and len(found) == len(trials)
@@ -138,8 +141,8 @@ def _at_work(live: Mapping[str, Any]) -> list[RenderableType]:
     """Return the nodes, what runs on them, and the last lines of a driver that is at work."""
     from benchmark.execution.progress import duration
 
-    heading = f"at work for {duration(live['seconds'])}, {live['retries']} retries"
-    shown: list[RenderableType] = [Text(heading)]
+    retries = counted(live["retries"], "retry", "retries")
+    shown: list[RenderableType] = [Text(f"at work for {duration(live['seconds'])}, {retries}")]
     running = Table(box=None, pad_edge=False)
     for name in ("running on", "device", "for", "attempt", "trials", "cell"):
         running.add_column(name, overflow="fold")
