@@ -13,6 +13,7 @@ from rich.table import Table
 
 from benchmark.commands.running import load_grid, results_folder
 from benchmark.execution.progress import duration
+from benchmark.narrow import Name
 from benchmark.wording import counted
 
 if TYPE_CHECKING:
@@ -84,11 +85,11 @@ def plan(
 
 def _show(paid: Price, console: Console) -> None:
     table = Table(box=None, pad_edge=False)
-    table.add_column("cell", overflow="fold")
+    table.add_column("cell")
     for heading in ("trials", "s / trial", "range", "MiB", "from"):
         table.add_column(heading, justify="right", no_wrap=True)
     for cell in paid.cells:
-        table.add_row(*_row(cell))
+        table.add_row(Name(" / ".join(cell.cell)), *_row(cell))
     console.print(table)
     total, low, high = paid.device_seconds
     wall, soonest, latest = paid.wall_seconds
@@ -105,7 +106,6 @@ def _show(paid: Price, console: Console) -> None:
 
 def _row(cell: CellPrice) -> tuple[str, ...]:
     return (
-        " / ".join(cell.cell),
         str(cell.missing),
         f"{cell.seconds:.1f}",
         f"{cell.low:.1f}-{cell.high:.1f}",

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark.errors import INTERRUPTED, TERMINATED, StoreError, UsageError
+from benchmark.narrow import Name
 from benchmark.wording import counted
 
 if TYPE_CHECKING:
@@ -88,14 +89,14 @@ def dry_run(config: Path, changes: Sequence[str], plugins: Sequence[str]) -> Non
     grid = load_grid(config, changes, plugins)
     console = Console()
     table = Table(box=None, pad_edge=False)
-    table.add_column("cell", overflow="fold")
+    table.add_column("cell")
     for heading in ("M parameters", "batch", "s", "MiB"):
         table.add_column(heading, justify="right", no_wrap=True)
     for cell in grid.cells:
         with console.status(f"trying {cell}"):
             found = try_cell(cell, grid.config.execution.device)
         table.add_row(
-            str(cell),
+            Name(str(cell)),
             f"{found.parameters / 1e6:.2f}",
             str(found.batch_size),
             f"{found.step_seconds[0]:.2f}",

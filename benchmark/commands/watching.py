@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmark.errors import FAILED, UsageError
+from benchmark.narrow import Name
 from benchmark.trial import Record
 from benchmark.wording import counted
 
@@ -129,11 +130,11 @@ def _cells(manifest: Mapping[str, Any], found: Mapping[str, Record]) -> Table:
         totals[cell] += 1
         done[cell] += trial in found
     table = Table(box=None, pad_edge=False)
-    table.add_column("cell", overflow="fold")
+    table.add_column("cell")
     table.add_column("done", justify="right")
     for index, cell in enumerate(manifest["cells"]):
         name = f"{cell['dataset']} / {cell['architecture']} / {cell['recipe']}"
-        table.add_row(name, f"{done[index]}/{totals[index]}")
+        table.add_row(Name(name), f"{done[index]}/{totals[index]}")
     return table
 
 
@@ -144,17 +145,18 @@ def _at_work(live: Mapping[str, Any]) -> list[RenderableType]:
     retries = counted(live["retries"], "retry", "retries")
     shown: list[RenderableType] = [Text(f"at work for {duration(live['seconds'])}, {retries}")]
     running = Table(box=None, pad_edge=False)
-    for name in ("running on", "device", "for", "attempt", "trials", "cell"):
-        running.add_column(name, overflow="fold")
+    running.add_column("running for", no_wrap=True)
+    running.add_column("trials", no_wrap=True)
+    for name in ("cell", "on"):
+        running.add_column(name)
     for each in live["running"][:SHOWN]:
         count = len(each["trials"])
         running.add_row(
-            each["node"],
-            each["device"],
-            duration(each["seconds"]),
-            str(each["attempt"]),
-            each["trials"][0] + (f" and {count - 1} more" if count > 1 else ""),
-            each["cell"],
+            duration(each["seconds"])
+            + (f"\nattempt {each['attempt']}" if each["attempt"] > 1 else ""),
+            each["trials"][0] + (f"\nand {count - 1} more" if count > 1 else ""),
+            Name(each["cell"]),
+            f"{each['node']}\n{each['device']}",
         )
     if live["running"]:
         shown.append(running)
