@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-FAILED, WRONG_USE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
-"""Exit codes beside 0: some trials failed; wrong use; ended by Ctrl-C, by SIGTERM."""
+FAILED, WRONG_USE, INTERRUPTED, UNREAD, TERMINATED = 1, 2, 130, 141, 143
+"""Exit codes beside 0: some trials failed; wrong use; ended by Ctrl-C, by a reader that left (as
+`head` does), by SIGTERM. The last three are what a shell reports for these signals: 128 and more.
+"""
 
 
 class UsageError(Exception):
@@ -19,6 +21,11 @@ class StoreError(UsageError):
 
 class RunError(Exception):
     """Work that had begun cannot go on; what is finished is kept, and the exit code is 1."""
+
+
+def pydantic_message(message: str) -> str:
+    """Return pydantic's message without the class of the exception that it was made of."""
+    return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> str:

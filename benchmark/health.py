@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 
 from benchmark.measures import LayerMeasures, ModelMeasures, geometric_mean, growth
+from benchmark.wording import counted
 
 LEAST_GROWTH = math.log10(1.5)
 """A signal that grows or shrinks by this factor a layer is unusual, ..."""
@@ -115,4 +116,5 @@ def _strength(layers: Sequence[LayerMeasures]) -> Iterator[str]:
 def _names(layers: Sequence[LayerMeasures]) -> str:
     names = [layer.name for layer in layers]
     shown = ", ".join(names[:_SHOWN])
-    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more layers"
+    more = len(names) - _SHOWN
+    return f"{shown} and {counted(more, 'more layer')}" if more > 0 else shown

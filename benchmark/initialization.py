@@ -18,6 +18,7 @@ from benchmark.plugins import Rewiring, initializers, rewirings
 from benchmark.seeds import numpy_generator, torch_generator
 from benchmark.strength import StrengthVariance, strength_variance
 from benchmark.treatment import Treatment, parse_treatment
+from benchmark.wording import counted
 
 if TYPE_CHECKING:
     import torch
@@ -68,7 +69,7 @@ class Report:
             for layer in self.layers
         ]
         headers = ("layer", "shape", "strength variance before", "after")
-        title = f"{self.treatment}, seed {self.seed}: {len(rows)} layers\n"
+        title = f"{self.treatment}, seed {self.seed}: {counted(len(rows), 'layer')}\n"
         return title + tabulate(rows, headers, floatfmt=".4g")
 
 

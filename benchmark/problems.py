@@ -9,7 +9,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from benchmark.errors import unknown_name
+from benchmark.errors import pydantic_message, unknown_name
 
 Path = tuple[str | int, ...]
 """The keys and list positions that lead to a value."""
@@ -119,7 +119,7 @@ def _belongs(error: ErrorDetails) -> str:
     template = _EXPECTED.get(error["type"])
     context = error.get("ctx", {})
     if template is None:
-        return f"something else ({error['msg']})"
+        return f"something else ({pydantic_message(error['msg'])})"
     if error["type"] == "string_type" and isinstance(error["input"], (int, float)):
         return "a word in quotes"
     return template.format(**context)

@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from benchmark.errors import UsageError, unknown_name
+from benchmark.errors import UsageError, pydantic_message, unknown_name
+from benchmark.wording import counted
 
 _NAME = re.compile(r"[A-Za-z_][\w.\-/]*")
 _OPEN, _CLOSE = "([", ")]"
@@ -111,7 +112,7 @@ def canonical_call(call: Call, parameters: Mapping[str, inspect.Parameter], kind
     """
     names = list(parameters)
     if len(call.positional) > len(names):
-        takes = f"takes {len(names)} parameters" if names else "takes no parameters"
+        takes = f"takes {counted(len(names), 'parameter')}" if names else "takes no parameters"
         raise UsageError(f"{kind} {call.name!r} {takes}, {call} gives {len(call.positional)}")
     given = dict(zip(names, call.positional, strict=False))
     for key, value in call.keywords:
@@ -163,7 +164,8 @@ def _allowed(value: Any, annotation: Any, where: str) -> Any:
         try:
             return TypeAdapter(annotation).validate_python(value, strict=True)
         except ValidationError as error:
-            reason = error.errors()[0]["msg"].replace("Input should", "a value should")
+            reason = pydantic_message(error.errors()[0]["msg"])
+            reason = reason.replace("Input should", "a value should")
             raise UsageError(f"{where} is {spell(value)}: {reason}") from error
     return value
 

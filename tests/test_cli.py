@@ -127,7 +127,8 @@ def test_plan_measures_and_then_reads_its_records(
     assert json.loads(out)["price"]["cells"][0]["source"] == "records"
     code, out, _ = command("plan", config, "--executor", "inline", "--set", "recipe.epochs=3")
     assert code == 0
-    assert "device-hours" in out
+    assert "with 1 worker, start-up" in " ".join(out.split())
+    assert "small: 1 cell x 4 treatments x 2 seeds, 8 trials" in out
     assert max(map(len, out.splitlines())) <= 80
 
 
@@ -152,6 +153,38 @@ def test_list_filters_and_says_when_nothing_matches(command: Command) -> None:
     code, out, _ = command("list", "architectures", "plain*")
     assert (code, out.split()) == (0, ["plain_cnn"])
     assert command("list", "rewirings", "zzz")[0] == 2
+
+
+def test_an_unknown_argument_is_refused_in_plain_words(command: Command) -> None:
+    code, out, err = command("list", "foo")
+    assert (code, out) == (2, "")
+    assert "'KIND': 'foo' is not one of 'initializers'," in err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["list", "optimizers"], ["schema"], ["--help"], ["list", "a"]]
+)
+def test_a_reader_that_leaves_ends_a_command_without_a_word(arguments: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    refused = arguments[-1] == "a"
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmark", *arguments],
+        stdout=writing,
+        stderr=writing if refused else subprocess.PIPE,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr or b"") == (141, b"")
+
+
+def test_ctrl_c_ends_any_command_with_a_line(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("benchmark.commands.listing.show", interrupted)
+    assert command("list", "initializers") == (130, "", "Stopped.\n")
 
 
 @pytest.mark.parametrize(

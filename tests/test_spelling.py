@@ -10,6 +10,7 @@ import pytest
 from annotated_types import Ge, Gt, Le
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import AfterValidator
 
 from benchmark.errors import UsageError
 from benchmark.spelling import (
@@ -112,12 +113,19 @@ def test_a_parameter_without_default_must_be_given() -> None:
         assert str(canonical_call(parse_call(text), parameters(needs), "method")) == "needs(4)"
 
 
+def even(value: int) -> int:
+    if value % 2:
+        raise ValueError("odd, and halves of it are needed")
+    return value
+
+
 def bounded(
     weight: object,
     mode: Literal["fan_in", "fan_out"] = "fan_in",
     offset: Annotated[float, Gt(0)] = 1.0,
     k: Annotated[int, Ge(1), Le(9)] = 3,
     free: float = 0.0,
+    n: Annotated[int, AfterValidator(even)] = 2,
 ) -> None: ...
 
 
@@ -129,6 +137,7 @@ def bounded(
         ("bounded(offset=-1)", "greater than 0"),
         ("bounded(k=0)", "greater than or equal to 1"),
         ("bounded(k=10)", "less than or equal to 9"),
+        ("bounded(n=3)", r"bounded\(n=...\) is 3: odd, and halves of it are needed"),
         ("bounded(free=nan)", "takes a finite number"),
         ("bounded(offset=inf)", "takes a finite number"),
     ],
@@ -139,7 +148,7 @@ def test_a_value_that_the_annotation_does_not_allow_is_refused(text: str, messag
 
 
 def test_allowed_values_at_the_bounds_pass() -> None:
-    text = "bounded(mode=fan_out, offset=0.001, k=9, free=-1.0)"
+    text = "bounded(mode=fan_out, offset=0.001, k=9, free=-1.0, n=4)"
     assert str(canonical_call(parse_call(text), parameters(bounded), "method")) == text
 
 

@@ -4,17 +4,44 @@ from __future__ import annotations
 
 import atexit
 import gc
+import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from benchmark.cli import methods, results, training
-from benchmark.errors import FAILED, INTERRUPTED, WRONG_USE, RunError, UsageError
+from benchmark.errors import (
+    FAILED,
+    INTERRUPTED,
+    UNREAD,
+    WRONG_USE,
+    RunError,
+    UsageError,
+    pydantic_message,
+)
 from benchmark.version import __version__
+
+
+class Commands(TyperGroup):
+    """The commands, with what typer would say in other words when they end early."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; raises BadParameter without pydantic's words, Exit after Ctrl-C."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = pydantic_message(error.message)
+            raise
+        except KeyboardInterrupt as error:
+            typer.echo("Stopped.", err=True)
+            raise typer.Exit(INTERRUPTED) from error
+
 
 app = typer.Typer(
     name="initbench",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     # Plain help: to import what draws boxes around it would take longer than all else.
@@ -43,7 +70,7 @@ Adding an initializer:
   initbench try my_init.py                   is it better than timm's?
 
 Exit codes: 0 all is well, 1 it ran but some trials failed, 2 wrong use, 130
-stopped by Ctrl-C, 143 by SIGTERM.""",
+stopped by Ctrl-C, 143 by SIGTERM, 141 nobody reads on (as after | head).""",
 )
 
 
@@ -64,6 +91,17 @@ def main() -> None:
     """Run the command line; errors for people end with their message and exit code."""
     atexit.register(_end_at_once)
     try:
+        _run()
+    except (BrokenPipeError, SystemExit) as error:
+        # typer and rich make an exit with code 1 of it, which here says that trials failed.
+        if BrokenPipeError not in (type(error), type(error.__context__)):
+            raise
+        _give_up_output()
+        sys.exit(UNREAD)
+
+
+def _run() -> None:
+    try:
         app()
     except UsageError as error:
         typer.echo(f"error: {error}", err=True)
@@ -73,6 +111,15 @@ def main() -> None:
         sys.exit(FAILED)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    finally:
+        sys.stdout.flush()
+
+
+def _give_up_output() -> None:
+    """Send what is still to be written nowhere, so that Python does not complain at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
 
 
 def _end_at_once() -> None:

@@ -16,6 +16,7 @@ from benchmark import templates
 from benchmark.errors import UsageError
 from benchmark.plugins import REGISTRIES, load_plugins
 from benchmark.testing import Check, Found, Verdict, checks_of, find
+from benchmark.wording import counted
 
 Examined = tuple[Check, Verdict]
 
@@ -47,7 +48,8 @@ def examine(found: Sequence[Found], console: Console) -> int:
             _show(examined, console)
     seconds = time.perf_counter() - start
     console.print(
-        f"{counts['ok']} ok, {counts['failed']} failed, {counts['skipped']} do not apply,"
+        f"{counts['ok']} ok, {counts['failed']} failed,"
+        f" {counted(counts['skipped'], 'does not apply', 'do not apply')},"
         f" {seconds:.0f} s",
         highlight=False,
     )
@@ -88,7 +90,7 @@ def _show(examined: Iterable[Examined], console: Console) -> None:
         _detail(f"expected: {verdict.expected}", console)
         _detail(f"found: {verdict.found}", console)
     if passed:
-        _line("ok", f"{len(passed)} networks", console)
+        _line("ok", counted(len(passed), "network"), console)
         _detail(f"expected: {check.expected}", console)
         _detail(f"found: so on {', '.join(passed)}", console)
 

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from benchmark.commands.comparing import Compared
 from benchmark.commands.sources import cell_labels
+from benchmark.narrow import Name
 from benchmark.publishing.cell_tables import in_points, is_marked
 from benchmark.publishing.text import (
     NOTHING,
@@ -29,23 +30,23 @@ def cell_table(compared: Compared) -> Table:
     analysis = compared.analysis
     diverged = any(arm.n_diverged for arm in analysis.arms)
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("cell", overflow="fold", ratio=1)
+    table.add_column("cell")
     for heading in ("A", "B", "A − B", "95 % interval", "p", "pairs"):
-        table.add_column(heading, justify="right", no_wrap=True)
+        # An interval in two lines leaves a narrow terminal more room for names.
+        table.add_column(heading, justify="right", no_wrap=heading != "95 % interval")
     if diverged:
         table.add_column("diverged", justify="right", no_wrap=True)
     labels = cell_labels(analysis.cells)
     for row in analysis.comparisons:
         arms = _arms(compared, row)
         texts = [
-            labels[row.cell],
             *(percent(arm.mean) for arm in arms),
             *_difference(row),
             share(row.n_pairs, row.n_pairs + row.n_diverged_pairs + row.n_missing),
         ]
         if diverged:
             texts.append(" : ".join(str(arm.n_diverged) for arm in arms))
-        table.add_row(*map(Text, texts))
+        table.add_row(Name(labels[row.cell]), *map(Text, texts))
     return table
 
 

@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmark.errors import UsageError
-from benchmark.publishing.text import NOTHING, plain, significant
+from benchmark.narrow import Name
+from benchmark.publishing.text import NOTHING, counted, plain, significant
 
 if TYPE_CHECKING:
     import torch
@@ -50,7 +51,7 @@ def inspect(
     console = Console(highlight=False)
     channels, side = images.shape[1:3]
     pixels = plain(dataset) if dataset else "standard normal pixels"
-    size = f"{len(images)} images {channels} x {side} x {side}"
+    size = f"{counted(len(images), 'image')} {channels} x {side} x {side}"
     console.print(Text(f"{plain(architecture)}, seed {seed}; {size} of {pixels}"))
     for name, measures in found.items():
         console.print()
@@ -97,18 +98,17 @@ HEADINGS = (
 def layer_table(measures: ModelMeasures) -> Table:
     """Return the table of a model's layers, in order of execution."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("layer", overflow="fold", ratio=1)
+    table.add_column("layer")
     for heading, _ in HEADINGS:
         table.add_column(heading, justify="right", no_wrap=True)
     for layer in measures.layers:
-        table.add_row(*map(Text, _cells(layer)))
+        table.add_row(Name(plain(layer.name)), *map(Text, _cells(layer)))
     return table
 
 
 def _cells(layer: LayerMeasures) -> tuple[str, ...]:
     statistics, signal = layer.statistics, layer.signal
     return (
-        plain(layer.name),
         "x".join(map(str, layer.shape)),
         _short(statistics.gain),
         f"x{_short(statistics.strength_ratio)}",

@@ -49,7 +49,8 @@ def show(kind: str, pattern: str, plugin: Sequence[str], *, as_json: bool) -> No
         line.append(f"  {row['source']}" if row["source"] else "", style="not bold dim")
         line.append(f"  [{', '.join(row['marks'])}]" if row["marks"] else "", style="not bold cyan")
         # Words are never broken over lines, so that a source can be copied.
-        console.print(line, soft_wrap=len(line) > console.width)
+        widest = max(map(len, line.plain.split()))
+        console.print(line, soft_wrap=not console.is_terminal or widest > console.width)
         if row["summary"]:
             console.print(Padding(Text(row["summary"]), (0, 0, 0, 4)))
 

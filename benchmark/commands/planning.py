@@ -13,6 +13,8 @@ from rich.table import Table
 
 from benchmark.commands.running import load_grid, results_folder
 from benchmark.execution.progress import duration
+from benchmark.narrow import Name
+from benchmark.wording import counted
 
 if TYPE_CHECKING:
     from benchmark.execution.price import CellPrice, Price
@@ -43,12 +45,13 @@ def plan(
     folder = results_folder(grid.config, out)
     store = read_store(folder)
     left = missing(grid, store.done())
+    seeds = len({trial.seed for trial in grid.trials})
     counts = {
         "name": grid.config.name,
         "folder": folder,
         "cells": len(grid.cells),
         "treatments": len(grid.treatments),
-        "seeds": len({trial.seed for trial in grid.trials}),
+        "seeds": seeds,
         "trials": len(grid.trials),
         "done": len(grid.trials) - len(left),
         "missing": len(left),
@@ -68,9 +71,10 @@ def plan(
         typer.echo(json.dumps({**counts, "price": paid.to_dict() if paid else None}, indent=2))
         return
     console.print(
-        f"{counts['name']}: {counts['cells']} cells x {counts['treatments']} treatments x"
-        f" {counts['seeds']} seeds, {counts['trials']} trials\n"
-        f"{counts['done']} done, {counts['missing']} missing in {folder}",
+        f"{grid.config.name}: {counted(len(grid.cells), 'cell')} x"
+        f" {counted(len(grid.treatments), 'treatment')} x {counted(seeds, 'seed')},"
+        f" {counted(len(grid.trials), 'trial')}\n"
+        f"{len(grid.trials) - len(left):,} done, {len(left):,} missing in {folder}",
         highlight=False,
     )
     if paid:
@@ -81,18 +85,18 @@ def plan(
 
 def _show(paid: Price, console: Console) -> None:
     table = Table(box=None, pad_edge=False)
-    table.add_column("cell", overflow="fold")
+    table.add_column("cell")
     for heading in ("trials", "s / trial", "range", "MiB", "from"):
         table.add_column(heading, justify="right", no_wrap=True)
     for cell in paid.cells:
-        table.add_row(*_row(cell))
+        table.add_row(Name(" / ".join(cell.cell)), *_row(cell))
     console.print(table)
     total, low, high = paid.device_seconds
     wall, soonest, latest = paid.wall_seconds
     console.print(
         f"Price: {total / 3600:.2f} device-hours ({low / 3600:.2f} to {high / 3600:.2f}) on"
         f" {paid.device}, {duration(wall)} ({duration(soonest)} to {duration(latest)}) with"
-        f" {paid.workers} workers, start-up not counted.",
+        f" {counted(paid.workers, 'worker')}, start-up not counted.",
         highlight=False,
     )
     sources = {cell.source for cell in paid.cells}
@@ -102,7 +106,6 @@ def _show(paid: Price, console: Console) -> None:
 
 def _row(cell: CellPrice) -> tuple[str, ...]:
     return (
-        " / ".join(cell.cell),
         str(cell.missing),
         f"{cell.seconds:.1f}",
         f"{cell.low:.1f}-{cell.high:.1f}",

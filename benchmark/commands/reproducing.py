@@ -11,7 +11,15 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmark.errors import FAILED, StoreError
-from benchmark.publishing.text import NOTHING, last_line, percent, plain, share, significant
+from benchmark.publishing.text import (
+    NOTHING,
+    counted,
+    last_line,
+    percent,
+    plain,
+    share,
+    significant,
+)
 
 if TYPE_CHECKING:
     from benchmark.execution.reproduce import Quantity, Reproduction
@@ -45,7 +53,7 @@ def reproduce(
     console.print(
         Text(
             f"{then.trial}: {plain(then.treatment)}, seed {then.seed}, in {plain(again.cell)},"
-            f" {again.cell.recipe.epochs} epochs"
+            f" {counted(again.cell.recipe.epochs, 'epoch')}"
         )
     )
     threads = execution.threads_of(then)

@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark.errors import INTERRUPTED, TERMINATED, StoreError, UsageError
+from benchmark.narrow import Name
+from benchmark.wording import counted
 
 if TYPE_CHECKING:
     from benchmark.config import GridConfig
@@ -87,14 +89,14 @@ def dry_run(config: Path, changes: Sequence[str], plugins: Sequence[str]) -> Non
     grid = load_grid(config, changes, plugins)
     console = Console()
     table = Table(box=None, pad_edge=False)
-    table.add_column("cell", overflow="fold")
+    table.add_column("cell")
     for heading in ("M parameters", "batch", "s", "MiB"):
         table.add_column(heading, justify="right", no_wrap=True)
     for cell in grid.cells:
         with console.status(f"trying {cell}"):
             found = try_cell(cell, grid.config.execution.device)
         table.add_row(
-            str(cell),
+            Name(str(cell)),
             f"{found.parameters / 1e6:.2f}",
             str(found.batch_size),
             f"{found.step_seconds[0]:.2f}",
@@ -102,7 +104,8 @@ def dry_run(config: Path, changes: Sequence[str], plugins: Sequence[str]) -> Non
         )
     console.print(table, highlight=False)
     console.print(
-        f"Every cell took a batch. {len(grid.trials)} trials would be trained; nothing was.",
+        f"Every cell took a batch. {counted(len(grid.trials), 'trial')} would be trained;"
+        " nothing was.",
         highlight=False,
     )
 
@@ -144,7 +147,7 @@ def run_config(loaded: GridConfig, folder: str, retry: Sequence[str]) -> int:
                 ahead.wait()
                 kept = sum(trial.id in store.statuses for trial in grid.trials)
                 console.print(
-                    f"Stopped. {kept} of {len(grid.trials)} trials are kept in {folder};"
+                    f"Stopped. {kept:,} of {counted(len(grid.trials), 'trial')} kept in {folder};"
                     " the same command goes on from there.",
                     highlight=False,
                 )
@@ -239,8 +242,9 @@ def _train(
     count = len(missing(grid, store.done(retry)))
     done = len(grid.trials) - count
     console.print(
-        f"{grid.config.name}: {len(grid.cells)} cells x {len(grid.treatments)} treatments,"
-        f" {len(grid.trials)} trials, {done} of them done.",
+        f"{grid.config.name}: {counted(len(grid.cells), 'cell')} x"
+        f" {counted(len(grid.treatments), 'treatment')}, {counted(len(grid.trials), 'trial')},"
+        f" {done:,} of them done.",
         highlight=False,
     )
 
@@ -269,7 +273,7 @@ def _report(folder: str, summary: Summary, console: Console) -> int:
     show_board([folder], folder, console)
     if summary.failed:
         console.print(
-            f"{summary.failed} of {summary.total} trials have no result:"
+            f"{summary.failed:,} of {counted(summary.total, 'trial')} without a result:"
             f" see initbench status {folder}, and initbench logs TRIAL --records {folder}",
             style="yellow",
             highlight=False,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from rich.console import Group, RenderableType
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from benchmark.commands.seeding import SeedPlan
 from benchmark.commands.sources import cell_labels
+from benchmark.narrow import Name
 from benchmark.publishing.cell_tables import in_points
 from benchmark.publishing.text import NOTHING, counted, listed, number, percent, plain, signed
 from benchmark.statistics import Plan
@@ -47,21 +48,22 @@ def _pilot_table(found: SeedPlan) -> Table:
     """A row a cell for a pair, else a row a treatment; both with the mean over all cells."""
     table = _table("cell" if found.pair else "over all cells")
     labels = cell_labels([cell.cell for cell in found.pilots[0].per_cell])
-    for heading in ("pairs", "difference", "sd", "shown by these", "seeds", "cautious"):
+    for heading in ("pairs", "difference", "sd", "shown\nby these", "seeds", "cautious"):
         table.add_column(heading, justify="right", no_wrap=True)
     for pilot in found.pilots:
         cells = pilot.per_cell
         for cell in cells if found.pair else ():
             points = signed(in_points(cell.mean_difference))
-            texts = labels[cell.cell], str(cell.n_pairs), points, *_columns(cell.plan)
-            table.add_row(*map(Text, texts))
+            texts = str(cell.n_pairs), points, *_columns(cell.plan)
+            table.add_row(Name(labels[cell.cell]), *map(Text, texts))
         means = [cell.mean_difference for cell in cells if cell.mean_difference is not None]
         mean = sum(means) / len(cells) if len(means) == len(cells) else None
         counts = sorted({cell.n_pairs for cell in cells})
         pairs = str(counts[0]) if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
         points = NOTHING if mean is None else signed(100 * mean)
         name = "mean over all cells" if found.pair else plain(pilot.treatment)
-        table.add_row(*map(Text, (name, pairs, points, *_columns(pilot.over_cells))))
+        texts = pairs, points, *_columns(pilot.over_cells)
+        table.add_row(Name(name), *map(Text, texts))
     return table
 
 
@@ -81,7 +83,7 @@ def _totals(found: SeedPlan) -> list[str]:
         if any(each is None for each in needed):
             return "more than 1000 seeds"
         seeds = max(filter(None, needed))
-        product = f"{seeds} seeds x {cells} cells x {arms} treatments"
+        product = f"{seeds} seeds x {counted(cells, 'cell')} x {arms} treatments"
         return f"{product} = {seeds * cells * arms:,} trainings"
 
     over = [pilot.over_cells.seeds_cautious for pilot in found.pilots if pilot.over_cells]
@@ -100,10 +102,10 @@ def _totals(found: SeedPlan) -> list[str]:
 def _tier_table(found: SeedPlan, points: str) -> Table:
     """What 5, 10 and 30 seeds can show: in sds, and over all cells in points."""
     plan = found.hardest
-    where = "shown, points" if found.assumed else "shown over all cells, points"
-    headings = (where, f"power for {points}") if plan else ()
-    table = _table("seeds", ratio=None)
-    for heading in ("shown, sds (d_z)", *headings):
+    where = "shown,\npoints" if found.assumed else "shown over all\ncells, points"
+    headings = (where, f"power for\n{points}") if plan else ()
+    table = _table("seeds", justify="right")
+    for heading in ("shown,\nsds (d_z)", *headings):
         table.add_column(heading, justify="right", no_wrap=True)
     for at, seeds in enumerate(TIERS):
         d_z = float(detectable(seeds, 1.0, found.alpha, found.power))
@@ -115,9 +117,9 @@ def _tier_table(found: SeedPlan, points: str) -> Table:
     return table
 
 
-def _table(first: str, ratio: int | None = 1) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(first, overflow="fold", ratio=ratio, justify="left" if ratio else "right")
+def _table(first: str, justify: JustifyMethod = "left") -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(first, justify=justify)
     return table
 
 

@@ -13,7 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmark.errors import FAILED, UsageError
+from benchmark.narrow import Name
 from benchmark.trial import Record
+from benchmark.wording import counted
 
 SHOWN = 10
 """So many failures, running cohorts and notes are shown; of more, how many there are."""
@@ -86,9 +88,10 @@ def _look(folder: str) -> tuple[RenderableType, int, bool]:
     state = f"being written by {driver}" if driver else "no run at work"
     counts = Counter(record.status for record in found.values())
     parts = ", ".join(f"{count} {name}" for name, count in counts.most_common())
+    done = f"{len(found):,} of {counted(len(trials), 'trial')} done"
     shown: list[RenderableType] = [
         Text(f"{manifest['name']} in {folder}: {state}"),
-        Text(f"{len(found)} of {len(trials)} trials done" + (f" ({parts})" if parts else "")),
+        Text(done + (f" ({parts})" if parts else "")),
         _cells(manifest, found),
     ]
     live = read_status(folder)
@@ -97,7 +100,8 @@ def _look(folder: str) -> tuple[RenderableType, int, bool]:
     elif live and live["state"] == "running":
         shown.append(_warning("the last run was ended from outside; run again to go on"))
     if saved := count_checkpoints(folder):
-        shown.append(Text(f"{saved} cohorts that are not done have a checkpoint to go on from"))
+        cohorts = counted(saved, "cohort that is not done has", "cohorts that are not done have")
+        shown.append(Text(f"{cohorts} a checkpoint to go on from"))
     failures = [each for each in found.values() if each.status not in ("ok", "diverged")]
     shown += _shortened([_failure(each) for each in failures])
     failed = bool(failures) and len(found) == len(trials)
@@ -126,11 +130,11 @@ def _cells(manifest: Mapping[str, Any], found: Mapping[str, Record]) -> Table:
         totals[cell] += 1
         done[cell] += trial in found
     table = Table(box=None, pad_edge=False)
-    table.add_column("cell", overflow="fold")
+    table.add_column("cell")
     table.add_column("done", justify="right")
     for index, cell in enumerate(manifest["cells"]):
         name = f"{cell['dataset']} / {cell['architecture']} / {cell['recipe']}"
-        table.add_row(name, f"{done[index]}/{totals[index]}")
+        table.add_row(Name(name), f"{done[index]}/{totals[index]}")
     return table
 
 
@@ -138,20 +142,21 @@ def _at_work(live: Mapping[str, Any]) -> list[RenderableType]:
     """Return the nodes, what runs on them, and the last lines of a driver that is at work."""
     from benchmark.execution.progress import duration
 
-    heading = f"at work for {duration(live['seconds'])}, {live['retries']} retries"
-    shown: list[RenderableType] = [Text(heading)]
+    retries = counted(live["retries"], "retry", "retries")
+    shown: list[RenderableType] = [Text(f"at work for {duration(live['seconds'])}, {retries}")]
     running = Table(box=None, pad_edge=False)
-    for name in ("running on", "device", "for", "attempt", "trials", "cell"):
-        running.add_column(name, overflow="fold")
+    running.add_column("running for", no_wrap=True)
+    running.add_column("trials", no_wrap=True)
+    for name in ("cell", "on"):
+        running.add_column(name)
     for each in live["running"][:SHOWN]:
         count = len(each["trials"])
         running.add_row(
-            each["node"],
-            each["device"],
-            duration(each["seconds"]),
-            str(each["attempt"]),
-            each["trials"][0] + (f" and {count - 1} more" if count > 1 else ""),
-            each["cell"],
+            duration(each["seconds"])
+            + (f"\nattempt {each['attempt']}" if each["attempt"] > 1 else ""),
+            each["trials"][0] + (f"\nand {count - 1} more" if count > 1 else ""),
+            Name(each["cell"]),
+            f"{each['node']}\n{each['device']}",
         )
     if live["running"]:
         shown.append(running)

@@ -9,6 +9,7 @@ import numpy as np
 from benchmark.datasets.images import FileImages, Images, missing_data
 from benchmark.errors import UsageError
 from benchmark.plugins import dataset
+from benchmark.wording import counted
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's pixels, as torchvision and timm use them."""
@@ -55,8 +56,9 @@ def image_folders(name: str, data_dir: Path | None, classes: int | None) -> Imag
         odd = sorted(set(train_classes) ^ set(test_classes))[:3]
         raise UsageError(f"{data_dir}: train and val differ in classes, e.g. {', '.join(odd)}")
     if classes is not None and len(train_classes) != classes:
+        found = counted(len(train_classes), "class", "classes")
         raise UsageError(
-            f"{data_dir / 'train'} has {len(train_classes)} classes, {name} has {classes}"
+            f"{data_dir / 'train'} has {found}, {name} has {classes}"
             f" (for a subset of your own write the data set image_folder)"
         )
     return Images(len(train_classes), MEAN, STD, train, test)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.errors import UsageError
+from benchmark.wording import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,7 +60,8 @@ def from_arrays(name: str, classes: int, train: ArrayImages, test: ArrayImages) 
             raise UsageError(f"{name}: {part} images must be uint8 [n, channels, height, width]")
         if len(images.pixels) != len(images.labels) or not len(images.labels):
             raise UsageError(
-                f"{name}: {len(images.pixels)} {part} images with {len(images.labels)} labels"
+                f"{name}: {counted(len(images.pixels), f'{part} image')}"
+                f" with {counted(len(images.labels), 'label')}"
             )
         if images.labels.min() < 0 or images.labels.max() >= classes:
             raise UsageError(

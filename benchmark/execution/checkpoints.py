@@ -20,6 +20,7 @@ from benchmark.execution.cohort_plan import unfinished
 from benchmark.results.driver import last_driver
 from benchmark.results.location import locate
 from benchmark.trial import PROTOCOL
+from benchmark.wording import counted
 
 if TYPE_CHECKING:
     from benchmark.execution.jobs import Finished
@@ -107,7 +108,7 @@ class CohortCheckpoints:
         self._say = say
         self._folder = folder
         self._name = _name(cohort.id)
-        self._what = f"the checkpoint of {cohort.cell}, {len(cohort.trials)} trials"
+        self._what = f"the checkpoint of {cohort.cell}, {counted(len(cohort.trials), 'trial')}"
         self._identity = {"protocol": PROTOCOL, "cohort": cohort.id, **provenance}
         self._last: float | None = time.monotonic()
 

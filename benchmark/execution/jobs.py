@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from benchmark.trial import Cell, Record, Status
+from benchmark.wording import counted
 
 if TYPE_CHECKING:
     from benchmark.execution.checkpoints import CheckpointFolder
@@ -194,7 +195,7 @@ def settle(job: Job, outcome: Outcome, attempts: int) -> Finished:
     reason = (outcome.message.strip().splitlines() or [""])[-1]
     note = (
         f"{outcome.failure}, {'tried again' if again else 'given up'}: {cohort.cell},"
-        f" {len(cohort.trials)} trials from {cohort.trials[0].id}: {reason}"
+        f" {counted(len(cohort.trials), 'trial')} from {cohort.trials[0].id}: {reason}"
     )
     log = "\n".join(part for part in (outcome.log.strip("\n"), outcome.message) if part)
     records = () if again else failed_records(job, outcome.failure, outcome.message)

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from benchmark.execution.jobs import Event, NodesSeen, Notice, Started
 from benchmark.trial import Record
+from benchmark.wording import counted
 
 PLAIN_SECONDS = 10.0
 FAILED = ("out_of_memory", "timeout", "lost", "error")
@@ -88,7 +89,7 @@ class Progress:
 
     def _line(self) -> str:
         failed = sum(self._statuses[status] for status in FAILED)
-        parts = [f"{self._before + self._finished}/{self._total} trials done"]
+        parts = [f"{self._before + self._finished:,}/{counted(self._total, 'trial')} done"]
         if self._running:
             parts.append(f"{self._running} running")
         if self._statuses["diverged"]:

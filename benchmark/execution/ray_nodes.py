@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from benchmark.execution.jobs import Settings
+from benchmark.wording import counted
 
 FAILED_STARTS = 2
 """No more workers are started on a node where so many in a row have failed to start."""
@@ -209,4 +210,4 @@ class Nodes:
         if node in self.draining:
             return "about to leave"
         withheld = self.withheld[node]
-        return f"{withheld} workers fewer, for want of memory" if withheld else ""
+        return f"{counted(withheld, 'worker')} fewer, for want of memory" if withheld else ""

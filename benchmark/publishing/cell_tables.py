@@ -8,7 +8,17 @@ from collections.abc import Iterator
 from benchmark.publishing.findings import Findings
 from benchmark.publishing.manifests import Cell
 from benchmark.publishing.tables import table
-from benchmark.publishing.text import NOTHING, interval, md, number, p_value, percent, share, signed
+from benchmark.publishing.text import (
+    NOTHING,
+    counted,
+    interval,
+    md,
+    number,
+    p_value,
+    percent,
+    share,
+    signed,
+)
 from benchmark.statistics.results import Arm, Comparison
 
 MARK_LEVEL = 0.05
@@ -80,7 +90,7 @@ def accuracy(arm: Arm) -> str:
 def difference(comparison: Comparison) -> tuple[str, str, str, str, str]:
     """Return difference with its mark, interval, p, sign-flip p and seeds needed, as text."""
     if comparison.mean_difference is None:
-        return (f"{comparison.n_pairs} pairs", *(NOTHING,) * 4)
+        return (counted(comparison.n_pairs, "pair"), *(NOTHING,) * 4)
     mark = " *" if is_marked(comparison) else ""
     points = signed(in_points(comparison.mean_difference)) + mark
     if comparison.state == "identical":

@@ -26,26 +26,27 @@ def terminal_ranking(findings: Findings) -> Group:
     from rich.table import Table
     from rich.text import Text
 
+    from benchmark.narrow import Name
+
     marks = findings.marks()
     parts: list[Text | Table] = [Text(" ".join(summary.sentences(findings, plain)))]
     if findings.analysis is not None:
         table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
         table.add_column("", justify="right")
-        table.add_column("treatment", no_wrap=True)
+        table.add_column("treatment")
         table.add_column("error %", justify="right", no_wrap=True)
         table.add_column("95 % interval", justify="right", no_wrap=True)
         table.add_column("diverged", justify="right")
         table.add_column("verdict")
         for row in ranking_rows(findings):
+            name = labelled(row.treatment, marks.get(row.treatment, ()), _NAME)
             texts = (
-                row.rank,
-                labelled(row.treatment, marks.get(row.treatment, ()), _NAME),
                 row.change,
                 row.interval,
                 row.failures,
                 row.verdict,
             )
-            table.add_row(*map(Text, texts))
+            table.add_row(Text(row.rank), Name(name), *map(Text, texts))
         parts += [Text(), table]
     for row, (name, reason) in zip(
         rows_below_ranking(findings), unranked_rows(findings, plain), strict=True

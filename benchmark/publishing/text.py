@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 
+from benchmark.wording import counted as counted
+
 Escape = Callable[[object], str]
 """How names enter a text: `md` for markdown, `plain` where something else escapes."""
 
@@ -125,11 +127,6 @@ def significant(value: float | None, digits: int = 2) -> str:
     if exponent < -4:
         return f"{value:.{digits - 1}e}"
     return f"{value:,.{max(digits - 1 - exponent, 0)}f}".replace("-", MINUS)
-
-
-def counted(n: int, noun: str, plural: str | None = None) -> str:
-    """Return "1 cell", "4 cells"."""
-    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 
 def listed(names: Iterable[str], most: int = 6) -> str:

@@ -20,6 +20,7 @@ from benchmark.problems import dotted, findings_of
 from benchmark.recipe import Recipe
 from benchmark.registry import Registry
 from benchmark.trial import PROTOCOL, Record, content_id
+from benchmark.wording import counted
 
 Name = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
@@ -223,7 +224,8 @@ def _curves(record: Record) -> Iterator[str]:
     least = epochs if record.status == "ok" else 1
     for name in ("train_loss", "validation_accuracy"):
         if not least <= lengths.setdefault(name, 0) <= epochs:
-            yield f"curves.{name}: {lengths[name]} values, the recipe has {epochs} epochs"
+            values = counted(lengths[name], "value")
+            yield f"curves.{name}: {values}, the recipe has {counted(epochs, 'epoch')}"
             return
     if len(set(lengths.values())) > 1:
         yield f"curves of unlike length: {sorted(set(lengths.values()))}"

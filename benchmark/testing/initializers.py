@@ -25,6 +25,7 @@ from benchmark.testing.state import (
     snapshot,
 )
 from benchmark.testing.verdicts import Check, NotApplicable, Unmet, raised_by
+from benchmark.wording import counted
 
 TIMM_MODELS = "timm's test models"
 _HOMES = (SPECIMEN, "test_resnet", "test_vit", "test_convnext")
@@ -243,7 +244,7 @@ def _stay(case: Case) -> str:
     for name in names:
         if before[name] != after[name]:
             raise Unmet(f"{name}: {before[name]}; then {after[name]}")
-    return f"{len(names)} parameters and modules are as they were"
+    return f"{counted(len(names), 'parameter or module', 'parameters and modules')} as before"
 
 
 def _bfloat16(case: Case) -> str:

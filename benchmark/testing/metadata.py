@@ -8,6 +8,7 @@ from benchmark.errors import UsageError
 from benchmark.registry import Method
 from benchmark.spelling import parse_value, spell
 from benchmark.testing.verdicts import Unmet
+from benchmark.wording import counted
 
 EXPECTED = "a summary in a line, a docstring, defaults that a name can spell"
 
@@ -31,4 +32,4 @@ def describes(method: Method) -> str:
                 f"the default of {name!r} is {default!r}, which reads back as {read!r}; use a"
                 " number, a word, true, false or null"
             )
-    return f"{method.summary!r}, {len(method.parameters)} parameters"
+    return f"{method.summary!r}, {counted(len(method.parameters), 'parameter')}"

@@ -21,6 +21,7 @@ from benchmark.seeds import torch_generator
 from benchmark.testing import metadata, processes, specimens
 from benchmark.testing.state import global_random_state_kept, snapshot
 from benchmark.testing.verdicts import Check, NotApplicable, Unmet
+from benchmark.wording import counted
 
 Tests = list[tuple[str, str, Callable[[], str]]]
 
@@ -142,7 +143,8 @@ def _logits(text: str) -> str:
         if not logits.isfinite().all():
             raise Unmet("logits that are not finite")
     size = models.own_image_size(text)
-    return f"{sum(p.numel() for p in model.parameters()):,} parameters, {size} x {size} images"
+    parameters = counted(sum(p.numel() for p in model.parameters()), "parameter")
+    return f"{parameters}, {size} x {size} images"
 
 
 def _gradients(text: str) -> str:
@@ -154,7 +156,7 @@ def _gradients(text: str) -> str:
             raise Unmet(f"{name} gets no gradient")
         if parameter.grad is not None and not parameter.grad.isfinite().all():
             raise Unmet(f"the gradient of {name} is not finite")
-    return f"{len(list(model.parameters()))} parameters"
+    return counted(len(list(model.parameters())), "parameter")
 
 
 @torch.no_grad()
@@ -170,7 +172,7 @@ def _layers(text: str) -> str:
     layers = describe(_build(text))
     if not layers:
         raise Unmet("it has no Conv or Linear weight: every initializer would leave it as it is")
-    return f"{len(layers)} layers"
+    return counted(len(layers), "layer")
 
 
 def _seeds(text: str) -> str:

@@ -21,6 +21,7 @@ from benchmark.testing.state import (
     snapshot,
 )
 from benchmark.testing.verdicts import Check, Unmet, raised_by
+from benchmark.wording import counted
 
 TIMM_MODELS = "timm's test models"
 
@@ -173,7 +174,7 @@ def _works_on(case: Case, network: str) -> str:
     changed = before.changed(snapshot(model))
     if foreign := [name for name in changed if before.values[name].ndim < 2]:
         raise Unmet(f"it changed {first_few(foreign)}")
-    return f"{len(changed)} weights"
+    return counted(len(changed), "weight")
 
 
 def _network(case: Case, network: str) -> torch.nn.Module:

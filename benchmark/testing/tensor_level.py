@@ -14,6 +14,7 @@ from benchmark.plugins import Initializer
 from benchmark.testing import specimens
 from benchmark.testing.state import global_random_state
 from benchmark.testing.verdicts import NotApplicable, Unmet
+from benchmark.wording import counted
 
 EXPECTED = "every entry of the weight is set, none by what stood there before"
 
@@ -97,7 +98,7 @@ def fills_in_place(method: Initializer, arguments: Arguments) -> str:
         filled += 1
     if not filled:
         raise Unmet("no weight was filled; set it in place, as in weight.normal_(...)")
-    return f"{filled} layers"
+    return counted(filled, "layer")
 
 
 def zero_is_a_seed(method: Initializer, arguments: Arguments) -> str:
@@ -126,7 +127,7 @@ def order_is_free(method: Initializer, arguments: Arguments) -> str:
     for key, weight in results[0].items():
         if not torch.equal(weight, results[1][key]):
             raise Unmet(f"{key[0]} gets other values where the layers come in another order")
-    return f"{len(layers)} layers forwards and backwards: the same bytes"
+    return f"{counted(len(layers), 'layer')} forwards and backwards: the same bytes"
 
 
 def variance_follows_fans(method: Initializer, arguments: Arguments) -> str:
@@ -162,7 +163,7 @@ def works_on(method: Initializer, arguments: Arguments, network: str) -> str:
     for layer in layers:
         if not draw(method, arguments, layer, 0).isfinite().all():
             raise Unmet(f"{layer.name} is not finite")
-    return f"{len(layers)} weights, all of them finite"
+    return f"{counted(len(layers), 'weight')}, finite throughout"
 
 
 def _compare(rows: Sequence[tuple[str, float, float]]) -> str:
@@ -175,7 +176,7 @@ def _compare(rows: Sequence[tuple[str, float, float]]) -> str:
                 " layer.fan_out, not the shape, or declare variance="
             )
         worst = max(worst, deviation)
-    return f"{len(rows)} layers, off by {worst:.1%} at most"
+    return f"{counted(len(rows), 'layer')}, off by {worst:.1%} at most"
 
 
 def _mean_square(method: Initializer, arguments: Arguments, layer: Layer) -> float:

@@ -48,7 +48,7 @@ def test_a_rewiring_is_tried_on_the_initializer_it_is_compared_with_and_goes_on(
     code, out, err = command(*arguments)
     assert (code, err) == (0, "")
     assert "orthogonal+sorted_rows" in out
-    assert "1 cells x 2 treatments, 6 trials, 0 of them done" in out
+    assert "1 cell x 2 treatments, 6 trials, 0 of them done" in out
     assert "A first look" in out
     records = read_store("results/try-sorted_rows").records
     treatments = {record.treatment for record in records.values()}

@@ -22,7 +22,7 @@ from benchmark.publishing.plots.canvas import (
     to_svg,
 )
 from benchmark.publishing.plots.heatmap import panel_titles
-from benchmark.publishing.text import shortened
+from benchmark.publishing.text import counted, shortened
 
 _COLUMNS = 3
 _PANEL = 2.15
@@ -96,7 +96,9 @@ def learning_plot(findings: Findings, curves: MeanCurves, cells: Sequence[int], 
         for name in [evidence.baseline, *coloured]
     ]
     if grey:
-        entries.append(Line2D([], [], color=MUTED, linewidth=0.8, label=f"{len(grey)} others"))
+        entries.append(
+            Line2D([], [], color=MUTED, linewidth=0.8, label=counted(len(grey), "other"))
+        )
     height = float(figure.get_size_inches()[1])
     figure.legend(
         handles=entries, loc="upper left", ncols=_COLUMNS, bbox_to_anchor=(0.02, 1 - 0.05 / height)
