@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -137,6 +138,16 @@ def test_dry_run_trains_nothing(command: Command, write_config: WriteConfig) -> 
     assert code == 0
     assert "nothing was" in out
     assert not Path("results").exists()
+
+
+def test_every_cell_of_the_grid_in_readme_takes_a_batch(command: Command) -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    _, _, rest = readme.partition("\n## A grid\n\n")
+    config = Path("mine.yaml").absolute()
+    config.write_text(textwrap.dedent(rest.partition("\n\n`")[0]), encoding="utf-8")
+    code, out, err = command("run", config, "--dry-run")
+    assert (code, err) == (0, "")
+    assert "Every cell took a batch. 330 trials would be trained" in out
 
 
 @pytest.mark.parametrize("kind", ["initializers", "rewirings", "datasets", "optimizers"])

@@ -24,19 +24,22 @@ from benchmark.errors import (
 from benchmark.version import __version__
 
 
+class StoppedError(Exception):
+    """Ctrl-C, under a name by which typer lets it through."""
+
+
 class Commands(TyperGroup):
     """The commands, with what typer would say in other words when they end early."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command; raises BadParameter without pydantic's words, Exit after Ctrl-C."""
+        """Run a command; raises BadParameter without pydantic's words, StoppedError on Ctrl-C."""
         try:
             return super().invoke(ctx)
         except typer.BadParameter as error:
             error.message = pydantic_message(error.message)
             raise
         except KeyboardInterrupt as error:
-            typer.echo("Stopped.", err=True)
-            raise typer.Exit(INTERRUPTED) from error
+            raise StoppedError from error
 
 
 app = typer.Typer(
@@ -109,7 +112,8 @@ def _run() -> None:
     except RunError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(FAILED)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, StoppedError):
+        typer.echo("Stopped.", err=True)
         sys.exit(INTERRUPTED)
     finally:
         sys.stdout.flush()

@@ -56,7 +56,7 @@ def inspect(
     for name, measures in found.items():
         console.print()
         console.print(Text(name, style="bold"))
-        console.print(layer_table(measures))
+        console.print(layer_table(measures, console.width))
         console.print(Text(f"{name}: {in_words(measures)}."))
     if svg or html:
         from benchmark.publishing.plots.layers import layer_plot
@@ -94,15 +94,24 @@ HEADINGS = (
 )
 """Columns of the table behind the layer's name, and what they mean."""
 
+WIDE = 72
+"""So many columns of a terminal leave room for names beside the numbers."""
 
-def layer_table(measures: ModelMeasures) -> Table:
-    """Return the table of a model's layers, in order of execution."""
+
+def layer_table(measures: ModelMeasures, width: int = WIDE) -> Table:
+    """Return the table of a model's layers, in order of execution.
+
+    On a terminal less than WIDE a layer's shape goes below its name.
+    """
+    narrow = width < WIDE
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("layer")
-    for heading, _ in HEADINGS:
+    for heading, _ in HEADINGS[narrow:]:
         table.add_column(heading, justify="right", no_wrap=True)
     for layer in measures.layers:
-        table.add_row(Name(plain(layer.name)), *map(Text, _cells(layer)))
+        shape, *numbers = _cells(layer)
+        first = (f"{plain(layer.name)} {shape}",) if narrow else (plain(layer.name), shape)
+        table.add_row(*map(Name, first), *map(Text, numbers))
     return table
 
 

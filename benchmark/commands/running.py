@@ -35,6 +35,17 @@ class Stopping:
     def __init__(self) -> None:
         self.code: int | None = None
 
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Listen until the end of the block, and put the handlers of before back."""
+        before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+        self.listen()
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
     def listen(self) -> None:
         """Put the handlers in place, of whoever else's."""
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -131,16 +142,25 @@ def run(
 
 def run_config(loaded: GridConfig, folder: str, retry: Sequence[str]) -> int:
     """Train what is missing, publish the board beside the records, and return the exit code."""
+    stopping, console = Stopping(), Console()
+    with stopping.listening():
+        try:
+            return _run(loaded, folder, retry, console, stopping)
+        except KeyboardInterrupt:
+            # Before training or behind it, where Ray's processes start and end.
+            console.print("Stopped.")
+            return stopping.code or INTERRUPTED
+
+
+def _run(
+    loaded: GridConfig, folder: str, retry: Sequence[str], console: Console, stopping: Stopping
+) -> int:
     from benchmark.grid import expand
     from benchmark.results.store import open_store
 
-    console = Console()
     with _executor_ahead(loaded, folder, retry) as ahead:
         grid = expand(loaded)
         with open_store(folder, len(grid.trials), console.print) as store:
-            stopping = Stopping()
-            before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-            stopping.listen()
             try:
                 summary = _train(grid, store, ahead.executor, retry, console, stopping)
             except KeyboardInterrupt:
@@ -152,9 +172,6 @@ def run_config(loaded: GridConfig, folder: str, retry: Sequence[str]) -> int:
                     highlight=False,
                 )
                 return stopping.code or INTERRUPTED
-            finally:
-                for number, handler in before.items():
-                    signal.signal(number, handler)
         return _report(folder, summary, console)
 
 
