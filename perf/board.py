@@ -1,11 +1,12 @@
 """What a large board costs: `python -m perf.board [--quick]`.
 
-Publishes the board of synthetic records (40 treatments x 25 cells x 100 seeds, or 5 seeds with
---quick) in a process of its own, a second time with another hash seed, time zone, locale and
-working directory, and compares the bytes. Prints a markdown table: wall time, CPU time in user mode
-and peak memory from the start of Python on, beside them as a yardstick what it takes the machine to
-read every line with json.loads; the size of the page, and its first paint in Chromium, where that
-and playwright are installed. A second table, from one more build, says where the time goes.
+Runs `initbench board` on synthetic records (40 treatments x 25 cells x 100 seeds, or 5 seeds with
+--quick), a second time with another hash seed, time zone, locale and working directory, and
+compares the bytes. Prints a markdown table: wall time, CPU time in user mode and peak memory from
+the start of Python on, beside them as a yardstick what it takes the machine to read every line with
+json.loads; the size of the page, and its first paint in Chromium, where that and playwright are
+installed; and the least of five builds of a small board, leaderboard/digits. A second table, from
+one more build of each, says where the time goes.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,12 +29,12 @@ from tabulate import tabulate
 from tests.publishing.synthetic import write_results
 
 ROOT = Path(__file__).parents[1]
-PUBLISH = (
-    "import sys; from benchmark.publishing import publish; publish([sys.argv[1]], sys.argv[2])"
-)
+PUBLISH = ("-m", "benchmark", "board", "--out")
 PARSE = (
-    "import json, sys; [json.loads(line)['trial'] for line in open(sys.argv[1] + '/records.jsonl')]"
+    "-c",
+    "import json, sys; [json.loads(each)['trial'] for each in open(sys.argv[1])]",
 )
+PUBLISHED = ROOT / "leaderboard" / "digits"
 ELSEWHERE = {"PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "LC_ALL": "C"}
 VISITS = 5
 
@@ -55,11 +57,15 @@ def main() -> None:
         folder = Path(name)
         results = synthetic_results(folder / "results", seeds)
         size = (results / "records.jsonl").stat().st_size
-        yardstick = measured(PARSE, [results], folder, {})
-        cost = measured(PUBLISH, [results, folder / "board"], folder, {})
+        yardstick = measured(PARSE, [results / "records.jsonl"], folder, {})
+        cost = measured(PUBLISH, [folder / "board", results], folder, {})
         phases = phases_of(results, folder / "phases")
+        of_small = phases_of(PUBLISHED, folder / "phases-small")
         (folder / "elsewhere").mkdir()
-        measured(PUBLISH, [results, folder / "again"], folder / "elsewhere", ELSEWHERE)
+        measured(PUBLISH, [folder / "again", results], folder / "elsewhere", ELSEWHERE)
+        small = [
+            measured(PUBLISH, [folder / "small", PUBLISHED], folder, {}) for _ in range(VISITS)
+        ]
         page = folder / "board" / "index.html"
         rows = [
             ("records", f"{40 * 25 * seeds:,} ({size / 1e6:.0f} MB)"),
@@ -70,12 +76,15 @@ def main() -> None:
             ("index.html, kB", f"{page.stat().st_size / 1e3:.0f}"),
             ("its first paint, ms", first_paint(page)),
             ("second build elsewhere", compared(folder / "board", folder / "again")),
+            ("leaderboard/digits: wall time, s", f"{min(each.wall for each in small):.2f}"),
+            ("leaderboard/digits: user CPU time, s", f"{min(each.user for each in small):.2f}"),
             ("load average", " ".join(f"{load:.1f}" for load in os.getloadavg())),
         ]
     print(tabulate(rows, ("what", "measured"), tablefmt="pipe", disable_numparse=True))
-    parts = [(name, f"{seconds:.2f}") for name, seconds in phases.items()]
+    parts = [(name, f"{cpu:.2f}", f"{of_small[name]:.2f}") for name, cpu in phases.items()]
+    headers = ("phase", "CPU time, s", "of leaderboard/digits")
     print()
-    print(tabulate(parts, ("phase", "CPU time, s"), tablefmt="pipe", disable_numparse=True))
+    print(tabulate(parts, headers, tablefmt="pipe", disable_numparse=True))
 
 
 def synthetic_results(folder: Path, seeds: int) -> Path:
@@ -91,12 +100,15 @@ def initializers() -> list[str]:
     return ["timm", "kaiming_normal", "orthogonal", *(f"method_{i}(gain=1.5)" for i in range(7))]
 
 
-def measured(code: str, arguments: list[Path], cwd: Path, environment: dict[str, str]) -> Cost:
-    """Run Python code in a process of its own and return what it cost."""
+def measured(
+    call: Sequence[str], arguments: list[Path], cwd: Path, environment: dict[str, str]
+) -> Cost:
+    """Run Python with arguments in a process of its own and return what it cost."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     start = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
+        [sys.executable, *call, *map(str, arguments)],
+        stdout=subprocess.DEVNULL,
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": path, **environment},
     )

@@ -71,6 +71,7 @@ class Evidence:
     def baseline(self) -> str:
         return str(self.manifest["baseline"])
 
+    @cached_property
     def provenances(self) -> list[tuple[dict[str, Any], int]]:
         """The different provenances, cohorts apart, with the number of records that each has."""
         counts = Counter(map(id, self.frame["provenance"]))
@@ -83,8 +84,18 @@ class Evidence:
     @property
     def date(self) -> str:
         """The day on which the last trial finished, if the records say so."""
-        days = [str(each.get("finished", ""))[:10] for each, _ in self.provenances()]
+        days = [str(each.get("finished", ""))[:10] for each, _ in self.provenances]
         return max(filter(_DAY.fullmatch, days), default="")
+
+    @cached_property
+    def runs(self) -> dict[str, tuple[int, int, int]]:
+        """How many trials of each treatment are declared, have a record, and are ok."""
+        _, at, _ = self.places
+        declared = np.array([trial[2] for trial in self.manifest["trials"]], dtype=np.intp)
+        ok = (self.frame["status"] == "ok").to_numpy()
+        n = len(self.treatments)
+        counts = (np.bincount(each, minlength=n).tolist() for each in (declared, at, at[ok]))
+        return dict(zip(self.treatments, zip(*counts, strict=True), strict=True))
 
     @property
     def missing(self) -> int:

@@ -161,6 +161,6 @@ def _covers(cells: list[tuple[str, str, str]], manifest: dict[str, Any]) -> str:
 
 def _versions(findings: Findings) -> list[str]:
     """The versions of initbench that the records were made with."""
-    found = (each.get("versions") for each, _ in findings.evidence.provenances())
+    found = (each.get("versions") for each, _ in findings.evidence.provenances)
     known = (each.get("initbench") for each in found if isinstance(each, dict))
     return sorted({str(version) for version in known if version})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass
 
 from benchmark.publishing import summary
@@ -11,7 +10,6 @@ from benchmark.publishing.cell_tables import in_points, is_marked, ranked_order
 from benchmark.publishing.claims import claims
 from benchmark.publishing.contrast_tables import contrast_tables
 from benchmark.publishing.curves import MeanCurves
-from benchmark.publishing.evidence import as_list
 from benchmark.publishing.findings import Findings
 from benchmark.publishing.marks import legend, marks_used
 from benchmark.publishing.page_data import page_data, to_json
@@ -120,11 +118,8 @@ def _bars(findings: Findings) -> dict[str, Bar]:
 
 def _runs_ok(findings: Findings) -> dict[str, str]:
     """k/n declared for every treatment."""
-    evidence = findings.evidence
-    declared = Counter(trial[2] for trial in evidence.manifest["trials"])
-    frame = evidence.frame
-    ok = Counter(as_list(frame.loc[frame["status"] == "ok", "treatment"]))
-    return {name: share(ok[name], declared[at]) for at, name in enumerate(evidence.treatments)}
+    runs = findings.evidence.runs
+    return {name: share(ok, declared) for name, (declared, _, ok) in runs.items()}
 
 
 def _limit(findings: Findings) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from typing import Any
 
 from benchmark.publishing import (
@@ -16,7 +15,6 @@ from benchmark.publishing import (
     run_tables,
     summary,
 )
-from benchmark.publishing.evidence import as_list
 from benchmark.publishing.findings import Findings
 from benchmark.publishing.pictures import Pictures
 from benchmark.publishing.tables import table
@@ -76,14 +74,9 @@ def render_readme(findings: Findings, pictures: Pictures, evidence_hash: str, re
 
 def progress_table(findings: Findings) -> str:
     """Return how many of each treatment's trials have which status, in markdown."""
-    evidence = findings.evidence
-    declared = Counter(trial[2] for trial in evidence.manifest["trials"])
-    frame = evidence.frame
-    records = Counter(as_list(frame["treatment"]))
-    ok = Counter(as_list(frame.loc[frame["status"] == "ok", "treatment"]))
     rows = [
-        (md(name), share(ok[name], declared[at]), str(records[name]))
-        for at, name in enumerate(evidence.treatments)
+        (md(name), share(ok, declared), str(records))
+        for name, (declared, records, ok) in findings.evidence.runs.items()
     ]
     return table(("Treatment", "Runs ok, k/n declared", "Records"), rows, "lrr")
 

@@ -178,7 +178,7 @@ def run_table(findings: Findings) -> str:
 def provenance_table(findings: Findings) -> str:
     """Return versions, devices and commits with how many records each has, in markdown."""
     kinds: dict[str, Counter[str]] = {}
-    for provenance, n in findings.evidence.provenances():
+    for provenance, n in findings.evidence.provenances:
         versions = provenance.get("versions")
         found = dict(versions) if isinstance(versions, dict) else {}
         found["device"] = provenance.get("device")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import re
 import xml.etree.ElementTree as ET
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
 
 from benchmark.publishing import Board
 from benchmark.publishing.evidence import gather
@@ -149,3 +152,33 @@ def test_no_strength_plot_without_strength(tmp_path: Path) -> None:
     findings = find(gather([str(write_results(tmp_path, ["timm", "a", "b"], seeds=range(3)))]))
     with canvas.settings():
         assert strength_plot(findings) is None
+
+
+def test_text_that_is_laid_out_once_is_drawn_as_matplotlib_draws_it() -> None:
+    def drawn() -> Figure:
+        figure = canvas.new_figure(2.0)
+        axes = figure.add_subplot()
+        canvas.row_names(axes, ["orthogonal+pa", "timm", "orthogonal+pa", "µ → ∞ $x$"])
+        axes.set_title("orthogonal+pa")
+        return figure
+
+    with canvas.settings():
+        expected = io.StringIO()
+        metadata = {"Date": None, "Creator": None, "Title": "names"}
+        drawn().savefig(expected, format="svg", metadata=metadata)
+        svg = [canvas.to_svg(drawn(), "names") for _ in range(2)]
+        widths = [canvas.text_width("orthogonal+pa"), canvas.text_width("$x$")]
+        paths = [TextPath((0, 0), name, 9) for name in ("orthogonal+pa", "$x$")]
+    assert svg[0] == svg[1]
+    assert without_numbers(svg[0]) == without_numbers(expected.getvalue())
+    assert numbers_in(svg[0]) == pytest.approx(numbers_in(expected.getvalue()), abs=0.0051)
+    assert widths == [float(path.vertices[:, 0].max()) / 72 for path in paths]
+
+
+def without_numbers(svg: str) -> str:
+    return re.sub(r"-?\d+(\.\d+)?", "0", re.sub("<style>@media.*?</style>\n ", "", svg))
+
+
+def numbers_in(svg: str) -> list[float]:
+    found = re.sub("<style>@media.*?</style>", "", svg)
+    return [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", found)]
