@@ -130,10 +130,10 @@ def _how_sure(findings: Findings) -> str:
         return f"So far, {gaps}."
     decided = any(row.verdict.startswith(("better", "worse")) for row in findings.analysis.ranking)
     error = number(findings.analysis.family_error_percent, 0)
-    chance = "that any better or worse among the verdicts is wrong"
+    chance = "that any better or worse in the ranking is wrong"
     if not decided:
-        chance = "of a verdict better or worse where nothing differs"
+        chance = "of a better or worse in the ranking where nothing differs"
     return (
-        f"Runs are paired by seed; the chance {chance} is at most {error} %,"
-        f" {scope(findings.analysis.ranking[0])}; {gaps}."
+        f"Runs are paired by seed; the chance {chance} is at most {error} %"
+        f" (every further table has its own), {scope(findings.analysis.ranking[0])}; {gaps}."
     )
