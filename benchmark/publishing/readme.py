@@ -40,6 +40,7 @@ def render_readme(findings: Findings, pictures: Pictures, evidence_hash: str, re
         "problem": md(findings.problem) if findings.problem else None,
         "progress": progress_table(findings),
         "baseline": md(evidence.baseline),
+        "seeds": md(summary.what_seeds_vary(findings)),
         "comparisons": counted(manifest["family"], "comparison"),
         "margin": percent(manifest["margin"], 0),
         "plots": pictures,

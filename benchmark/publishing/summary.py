@@ -43,6 +43,28 @@ def scope(headline: Headline) -> str:
     return _SCOPES[headline.scope]
 
 
+def what_seeds_vary(findings: Findings) -> str:
+    """Say what differs between two seeds: the weights alone, or the order of the data too.
+
+    Empty where the records are from tables, which do not say it.
+    """
+    if not findings.evidence.manifest["configs"]:
+        return ""
+    fixed: set[str] = set()
+    per_seed: set[str] = set()
+    for cell in findings.evidence.manifest["cells"]:
+        varies = cell["recipe_content"].get("data_seed") == "per_seed"
+        (per_seed if varies else fixed).add(plain(cell["recipe"]))
+    data = "split, order and augmentation of the data"
+    if not fixed:
+        return f"From seed to seed the weights vary, and {data} too."
+    where = f"With the recipes {listed(sorted(fixed))}, the" if per_seed else "The"
+    return (
+        f"{where} seeds vary the weights alone: {data} are the same for all of them, so p values"
+        " and intervals hold for that one."
+    )
+
+
 def more_or_less(percent: float) -> str:
     """Return a relative change of the error in words."""
     return f"{number(abs(percent), 1)} % {'less' if percent < 0 else 'more'}"

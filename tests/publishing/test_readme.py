@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from benchmark.publishing.pictures import Pictures
 from benchmark.publishing.ranking_tables import ranking_rows
 from benchmark.publishing.readme import render_readme
 from benchmark.publishing.run_tables import data_order_notes
-from benchmark.publishing.summary import sentences
+from benchmark.publishing.summary import sentences, what_seeds_vary
 from benchmark.publishing.text import plain
 from benchmark.statistics import data_order
 from benchmark.statistics.contrasts import REWIRING
@@ -50,6 +51,27 @@ def test_the_first_three_sentences_say_what_was_compared_found_and_how_surely(
     assert "at most 5 %" in sure
     assert "0/180 runs diverged" in sure
     assert readme_of(board.folder).splitlines()[2] == f"{compared} {found} {sure}"
+
+
+def test_the_ranking_says_whether_seeds_vary_the_order_of_the_data(board: Board) -> None:
+    evidence = board.findings.evidence
+    shuffled = {"recipe": "shuffled", "recipe_content": {"data_seed": "per_seed"}}
+
+    def said(varying: int) -> str:
+        cells = [
+            {**cell, **(shuffled if place < varying else {})}
+            for place, cell in enumerate(evidence.manifest["cells"])
+        ]
+        manifest = {**evidence.manifest, "cells": cells}
+        return what_seeds_vary(Findings(replace(evidence, manifest=manifest)))
+
+    assert said(0).startswith("The seeds vary the weights alone: split, order")
+    assert said(1).startswith("With the recipes short, the seeds vary the weights alone")
+    assert said(4).startswith("From seed to seed the weights vary, and split, order")
+    assert said(0) in readme_of(board.folder)
+    assert said(0) in (Path(board.folder) / "index.html").read_text(encoding="utf-8")
+    no_config = replace(evidence, manifest={**evidence.manifest, "configs": []})
+    assert what_seeds_vary(Findings(no_config)) == ""
 
 
 def test_where_nothing_beats_the_baseline_the_second_sentence_says_so(tmp_path: Path) -> None:
