@@ -68,6 +68,7 @@ def render_readme(findings: Findings, pictures: Pictures, evidence_hash: str, re
             "failures": run_tables.failure_table(findings),
             "messages": run_tables.message_table(findings),
             "early": run_tables.early_table(findings),
+            "races": bool(findings.races()),
             "targets": run_tables.targets_sentence(findings),
             "variance": run_tables.variance_table(findings),
             "data_order": run_tables.data_order_notes(findings),

@@ -106,6 +106,7 @@ def early_table(findings: Findings) -> str:
                 else NOTHING,
                 share(race.overall.reached_treatment, race.overall.n_pairs) if race else NOTHING,
                 number(race.overall.median_ratio) if race else NOTHING,
+                p_value(race.p_family) if race and race.verdict else NOTHING,
                 (race.verdict or "not tested: a cell lacks pairs") if race else NOTHING,
             )
         )
@@ -118,9 +119,10 @@ def early_table(findings: Findings) -> str:
         "Target first: it / baseline / tie, pairs",
         "Reached, k/n",
         "Epochs, × baseline",
+        "p, family-wise",
         "Verdict",
     )
-    return table(headers, rows, "lrlrlrrrl") if rows else ""
+    return table(headers, rows, "lrlrlrrrrl") if rows else ""
 
 
 def targets_sentence(findings: Findings) -> str:

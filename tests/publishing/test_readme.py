@@ -20,7 +20,7 @@ from benchmark.publishing.ranking_tables import ranking_rows
 from benchmark.publishing.readme import render_readme
 from benchmark.publishing.run_tables import data_order_notes
 from benchmark.publishing.summary import sentences, what_seeds_vary
-from benchmark.publishing.text import plain
+from benchmark.publishing.text import p_value, plain
 from benchmark.statistics import data_order
 from benchmark.statistics.contrasts import REWIRING
 from tests.publishing.conftest import NASTY
@@ -128,6 +128,17 @@ def test_contrast_families_have_the_size_that_the_grid_declares(findings: Findin
     sizes = contrast_sizes(findings.evidence.manifest)
     assert {family.name: family.family for family in findings.contrasts} == sizes
     assert sorted(sizes.values()) == [1, 2, 3, 6]
+
+
+def test_a_race_shows_its_p_and_what_it_speaks_of(board: Board) -> None:
+    early = readme_of(board.folder).partition("## Early training")[2]
+    first, _, *lines = early.strip().splitlines()
+    at = [header.strip() for header in first.split("|")].index("p, family-wise")
+    for name, race in board.findings.races().items():
+        row = next(line for line in lines if line.startswith(f"| {name} ")).split("|")
+        assert row[at].strip() == p_value(race.p_family)
+        assert row[-2].strip() == race.verdict
+    assert "They speak of these cells and no others; p allows for 8 comparisons." in early
 
 
 def test_the_four_claims_have_words_that_follow_from_their_numbers(findings: Findings) -> None:
