@@ -210,11 +210,24 @@ def variance_table(findings: Findings) -> str:
     variance = findings.analysis.variance if findings.analysis else None
     if variance is None:
         return ""
+    shares, df = variance.shares, variance.degrees_of_freedom
+    of_noise = shares["residual"] / df["residual"]
     rows = [
-        (name, percent(share_of, 1), str(variance.degrees_of_freedom[name]))
-        for name, share_of in variance.shares.items()
+        (
+            name,
+            percent(share_of, 1),
+            NOTHING if name == "residual" else percent(of_noise * df[name], 1),
+            str(df[name]),
+        )
+        for name, share_of in shares.items()
     ]
-    return table(("Source", "Share of the sum of squares of log error, %", "df"), rows, "lrr")
+    headers = (
+        "Source",
+        "Share of the sum of squares of log error, %",
+        "Without an effect, about, %",
+        "df",
+    )
+    return table(headers, rows, "lrrr")
 
 
 def data_order_notes(findings: Findings) -> list[str]:

@@ -124,11 +124,11 @@ def _found(findings: Findings, escape: Escape) -> str:
     inside = f"95 % interval {change_interval(best.low_percent, best.high_percent)} %"
     if best.estimate < 0:
         have = "has" if len(first) == 1 else "have"
-        found = f"{names} {have} the smallest test error over all cells: {by}, {inside}"
+        found = f"{names} {have} the smallest test error on average over the cells: {by}, {inside}"
     else:
         found = (
-            f"No ranked treatment has a smaller test error over all cells than {baseline}; closest"
-            f" comes {names} with {by}, {inside}"
+            f"No ranked treatment has a smaller test error than {baseline} on average over the"
+            f" cells; closest comes {names} with {by}, {inside}"
         )
     return f"{found}; verdicts of {counted(len(ranking), 'ranked treatment')}: {counts}."
 

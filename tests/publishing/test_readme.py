@@ -18,7 +18,7 @@ from benchmark.publishing.findings import TARGET_SHARE, Findings, contrast_sizes
 from benchmark.publishing.pictures import Pictures
 from benchmark.publishing.ranking_tables import ranking_rows
 from benchmark.publishing.readme import render_readme
-from benchmark.publishing.run_tables import data_order_notes
+from benchmark.publishing.run_tables import data_order_notes, variance_table
 from benchmark.publishing.summary import sentences, what_seeds_vary
 from benchmark.publishing.text import p_value, plain
 from benchmark.statistics import data_order
@@ -47,7 +47,7 @@ def test_the_first_three_sentences_say_what_was_compared_found_and_how_surely(
     compared, found, sure = sentences(board.findings)
     assert compared.startswith("8 treatments were compared with the baseline timm in 4 cells")
     assert "180 networks trained" in compared
-    assert found.startswith("orthogonal+pa has the smallest test error over all cells")
+    assert found.startswith("orthogonal+pa has the smallest test error on average over the cells")
     assert "at most 5 %" in sure
     assert "0/180 runs diverged" in sure
     assert readme_of(board.folder).splitlines()[2] == f"{compared} {found} {sure}"
@@ -77,7 +77,9 @@ def test_the_ranking_says_whether_seeds_vary_the_order_of_the_data(board: Board)
 def test_where_nothing_beats_the_baseline_the_second_sentence_says_so(tmp_path: Path) -> None:
     folder = write_results(tmp_path, ["timm", "zeros"], seeds=range(5))
     found = sentences(find(gather([str(folder)])))[1]
-    assert found.startswith("No ranked treatment has a smaller test error over all cells than timm")
+    assert found.startswith(
+        "No ranked treatment has a smaller test error than timm on average over"
+    )
 
 
 def test_no_table_has_more_than_twelve_columns_or_a_ragged_row(board: Board) -> None:
@@ -139,6 +141,22 @@ def test_a_race_shows_its_p_and_what_it_speaks_of(board: Board) -> None:
         assert row[at].strip() == p_value(race.p_family)
         assert row[-2].strip() == race.verdict
     assert "They speak of these cells and no others; p allows for 8 comparisons." in early
+
+
+def test_shares_of_variance_stand_beside_what_a_source_without_effect_would_take(
+    findings: Findings,
+) -> None:
+    variance = findings.analysis and findings.analysis.variance
+    assert variance
+    rows = {
+        cells[1].strip(): [cell.strip() for cell in cells[2:-1]]
+        for line in variance_table(findings).splitlines()[2:]
+        if (cells := line.split("|"))
+    }
+    shares, df = variance.shares, variance.degrees_of_freedom
+    of_noise = 100 * shares["residual"] * df["seed"] / df["residual"]
+    assert rows["seed"] == [f"{100 * shares['seed']:.1f}", f"{of_noise:.1f}", str(df["seed"])]
+    assert rows["residual"][1] == "–"
 
 
 def test_the_four_claims_have_words_that_follow_from_their_numbers(findings: Findings) -> None:
