@@ -6,7 +6,9 @@ from collections import Counter
 
 from benchmark.publishing.findings import Findings
 from benchmark.publishing.text import (
+    LEAST_PERCENT,
     Escape,
+    change_digits,
     change_interval,
     counted,
     listed,
@@ -67,7 +69,8 @@ def what_seeds_vary(findings: Findings) -> str:
 
 def more_or_less(percent: float) -> str:
     """Return a relative change of the error in words."""
-    return f"{number(abs(percent), 1)} % {'less' if percent < 0 else 'more'}"
+    size = number(abs(max(percent, LEAST_PERCENT)), change_digits(percent))
+    return f"{size} % {'less' if percent < 0 else 'more'}"
 
 
 def verdict_counts(findings: Findings) -> list[tuple[str, int]]:
