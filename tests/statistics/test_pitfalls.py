@@ -120,6 +120,14 @@ def test_two_groups_are_no_sample_and_three_are(random_table):
     assert three.population is not None
 
 
+def test_variants_of_one_architecture_are_no_sample_of_architectures(random_table):
+    table = random_table(1, datasets=2, architectures=3, failing=0.0)
+    names = {name: f"vit(depth={k})" for k, name in enumerate(table["architecture"].unique(), 2)}
+    table["architecture"] = table["architecture"].map(names)
+    row = analyse(table, "timm").ranking[0]
+    assert (row.cells, row.scope, row.population) == (6, "these cells", None)
+
+
 def test_the_shown_interval_is_the_wider_and_the_shown_p_the_larger(random_table):
     wider = set()
     for seed in range(12):
