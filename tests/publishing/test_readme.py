@@ -224,6 +224,7 @@ def test_a_treatment_without_a_rank_shows_how_often_it_diverged(tmp_path: Path) 
     assert re.search(r"\| zeros +\| +0/0 \| fewer than 3 pairs", readme)
     failures = readme.partition("## Failures")[2].splitlines()
     assert failures[4].rstrip(" |").endswith("| Verdict")
+    assert failures[2].endswith("it does not allow for the number of treatments.")
     assert "**diverges more**" in next(line for line in failures if line.startswith("| orthogonal"))
     page = (out / "index.html").read_text(encoding="utf-8")
     row = page.partition('<th scope="row">orthogonal')[2].partition("</tr>")[0]
