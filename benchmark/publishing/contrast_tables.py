@@ -10,6 +10,7 @@ from benchmark.publishing.tables import Table
 from benchmark.publishing.text import (
     NOTHING,
     Escape,
+    cells_by_pairs,
     change,
     change_interval,
     counted,
@@ -77,6 +78,7 @@ def _table(findings: Findings, family: ContrastFamily, escape: Escape) -> Table:
         "Cells better * / worse * / all",
         "Diverged, k/n",
         "Reference diverged, k/n",
+        "Cells × pairs",
     )
     rows = []
     for contrast in family.contrasts:
@@ -84,7 +86,7 @@ def _table(findings: Findings, family: ContrastFamily, escape: Escape) -> Table:
         third = listed(map(escape, contrast.initializers), most=12) if pooled else escape(called)
         names = escape(contrast.treatment), escape(contrast.reference)
         rows.append((*names, *((third or NOTHING,) if has_third else ()), *_numbers(contrast)))
-    return Table(headers, tuple(rows), "ll" + "l" * has_third + "rrrlrrr")
+    return Table(headers, tuple(rows), "ll" + "l" * has_third + "rrrlrrrr")
 
 
 def _numbers(contrast: Contrast) -> tuple[str, ...]:
@@ -111,4 +113,5 @@ def _numbers(contrast: Contrast) -> tuple[str, ...]:
         f"{better} / {len(marked) - better} / {len(contrast.comparisons)}",
         share(own.k, own.n),
         share(other.k, other.n),
+        cells_by_pairs([row.n_pairs for row in contrast.comparisons]),
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmark.errors import UsageError
 from benchmark.publishing.evidence import CELL, Evidence, as_list
-from benchmark.publishing.manifests import Cell, contrast_sizes
+from benchmark.publishing.manifests import Cell, contrast_sizes, founders
 from benchmark.publishing.marks import Mark, marks_of
 from benchmark.statistics import TableError, analyse, arrange
 from benchmark.statistics.association import Association, associate, associations
@@ -103,7 +103,9 @@ def find(evidence: Evidence) -> Findings:
             evidence,
             trials=trials,
             analysis=analyse(trials, baseline, manifest["family"], **rules),
-            contrasts=contrast_families(trials, named, contrast_sizes(manifest), **rules),
+            contrasts=contrast_families(
+                trials, named, contrast_sizes(manifest), pooled=founders(manifest), **rules
+            ),
             early=early_training(_known_early(frame), baseline, manifest["family"], **rules),
             strength=associate(trials, STRENGTH, cells=evidence.cells)
             if frame[STRENGTH].notna().any()
