@@ -187,7 +187,7 @@ def _against_none(parts: Sequence[tuple[str, str]]) -> list[tuple[int, int]]:
 
 
 def _balance(parts: Sequence[tuple[str, str]]) -> list[tuple[int, int]]:
-    return _same_initializer(parts, lambda a, b: _bare(a) == "pa" and _bare(b) == "shuffle")
+    return _same_initializer(parts, lambda a, b: bare(a) == "pa" and bare(b) == "shuffle")
 
 
 def _same_initializer(
@@ -226,7 +226,7 @@ def _pooled(
     return questions
 
 
-def _bare(rewiring: str) -> str:
+def bare(rewiring: str) -> str:
     """A rewiring's name without its parameters."""
     return rewiring.partition("(")[0]
 
