@@ -25,6 +25,7 @@ from benchmark.publishing.text import (
 )
 from benchmark.statistics.contrasts import REWIRING, REWIRING_POOLED, ContrastFamily, bare
 from benchmark.statistics.paired import LEAST_PAIRS
+from benchmark.trial import CHANGED_VALUES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,17 +103,22 @@ def _pa_lowers_variance(findings: Findings) -> Claim:
 
 def _weights_are_kept(findings: Findings) -> Claim:
     claim = "Rewiring only reorganises connections: the weights' values are kept"
-    rows = _pa_rows(findings, "status", "provenance")
+    rows = _pa_rows(findings, "status", "provenance", "message")
     # A table's rows come from elsewhere: they have no provenance that would vouch for the check.
-    checked = rows[rows["status"].isin(("ok", "diverged")) & rows["provenance"].map(bool)]
-    if not len(checked):
+    rows = rows[rows["provenance"].map(bool).astype(bool)]
+    finished = rows["status"].isin(("ok", "diverged"))
+    changed = ~finished & rows["message"].fillna("").str.contains(CHANGED_VALUES, regex=False)
+    checked, refused = int(finished.sum()), int(changed.sum())
+    if not checked + refused:
         return Claim(claim, NO_EVIDENCE, "no run of pa by initbench has finished.")
-    return Claim(
-        claim,
-        SUPPORTED,
+    evidence = (
         f"Every layer's sorted weights were compared before and after in each of"
-        f" {counted(len(checked), 'run')} of pa: a run with other values ends as an error.",
+        f" {counted(checked, 'run')} of pa that finished; a run with other values ends as an error,"
+        f" as {refused or 'none'} did."
     )
+    if unknown := len(rows) - checked - refused:
+        evidence += f" Of {counted(unknown, 'further run')} without a result nothing is known."
+    return Claim(claim, CONTRADICTED if refused else SUPPORTED, evidence)
 
 
 def _performance_improves(findings: Findings, escape: Escape) -> Claim:

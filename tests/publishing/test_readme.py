@@ -24,6 +24,7 @@ from benchmark.publishing.summary import sentences
 from benchmark.publishing.text import plain
 from benchmark.statistics import data_order
 from benchmark.statistics.contrasts import REWIRING
+from benchmark.trial import CHANGED_VALUES
 from tests.publishing.conftest import NASTY
 from tests.publishing.synthetic import TREATMENTS, write_results
 from tests.publishing.test_text import MARKDOWN
@@ -188,6 +189,21 @@ def test_an_initializer_that_fails_with_pa_is_named_and_leaves_the_fourth_claim_
     assert "orthogonal left out" in row[2]
     assert row[6].endswith(", 1 left out")
     assert row[8:] == ("6/48", "0/48", "4 × 6")
+
+
+def test_a_run_that_rewiring_gave_other_values_contradicts_the_third_claim(
+    far_better: Path,
+) -> None:
+    def refuse(record: dict[str, Any]) -> None:
+        if record["rewiring"] == "pa" and record["seed"] < 2:
+            said = CHANGED_VALUES if record["seed"] else "is out of luck in"
+            record |= {"status": "error", "accuracy": None, "message": f"UsageError: {said} conv"}
+
+    edit_records(far_better, refuse)
+    claim = claims(find(gather([str(far_better)])))[2]
+    assert claim.word == "contradicted"
+    assert "in each of 32 runs of pa that finished" in claim.evidence
+    assert "as 8 did. Of 8 further runs without a result nothing is known." in claim.evidence
 
 
 def test_unfinished_boards_say_so(tmp_path: Path) -> None:
