@@ -206,6 +206,22 @@ def test_a_run_that_rewiring_gave_other_values_contradicts_the_third_claim(
     assert "as 8 did. Of 8 further runs without a result nothing is known." in claim.evidence
 
 
+def test_recipes_that_set_aside_unlike_shares_for_validation_make_one_board(
+    tmp_path: Path,
+) -> None:
+    folders = []
+    for epochs, images in ((8, 500), (9, 300)):  # apart, so that trial ids are
+        cells = [("digits", "plain_cnn", f"recipe_{epochs}")]
+        treatments = ["timm", "orthogonal"]
+        folder = write_results(tmp_path / f"{epochs}", treatments, cells, range(3), epochs=epochs)
+        edit_records(folder, lambda record, n=images: record.update(n_validation=n))
+        folders.append(str(folder))
+    early = find(gather(folders)).early
+    assert early is not None
+    assert early.epoch1 is not None
+    assert [row.treatment for row in early.epoch1.ranking] == ["orthogonal"]
+
+
 def test_unfinished_boards_say_so(tmp_path: Path) -> None:
     folder = write_results(tmp_path / "results", seeds=range(3), missing=7)
     publish([str(folder)], str(tmp_path / "board"))
