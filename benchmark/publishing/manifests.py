@@ -19,6 +19,9 @@ _OF_THE_MACHINE = ("data_dir", "execution")
 
 _NUMBERS = (int, float)
 
+GUEST = "guest"
+"""The key, true, of a treatment that another source added to those that the first one declares."""
+
 SIZES = "contrast_families"
 """The key of the sizes of contrast families, in manifests and in configs."""
 
@@ -73,14 +76,24 @@ def contrast_sizes(manifest: Mapping[str, Any]) -> dict[str, int]:
     return declared | sizes
 
 
+def founders(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return (initializer, rewiring) of the treatments that the board was founded with, sorted."""
+    return sorted(
+        (each["initializer"], each["rewiring"])
+        for each in manifest["treatments"]
+        if not each.get(GUEST)
+    )
+
+
 def merge_manifests(
     manifests: Sequence[dict[str, Any]], sources: Sequence[str], overrides: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the canonical manifest of all: sorted, each cell, treatment and trial once.
 
-    Merging a canonical manifest alone changes nothing. Every family has the size that it has in
-    the first manifest with that family, so that no guest changes the p of what was there; the
-    sizes are written out, and into the configs, from which the next guest takes them. Raises
+    Merging a canonical manifest alone changes nothing. The first source founds the board:
+    treatments that only others declare are marked as guests, see `founders`, and every family has
+    the size that it has in the first manifest with that family, so that no guest changes what was
+    there. Sizes are written out, and into the configs, from which the next guest takes them. Raises
     UsageError where the manifests disagree about anything else.
     """
     settings = {key: _agreed(key, manifests, sources, overrides) for key in _SETTINGS}
@@ -103,7 +116,8 @@ def merge_manifests(
                 )
         for treatment in manifest["treatments"]:
             name = str(treatment["treatment"])
-            known = treatments.setdefault(name, treatment)
+            own = treatment if manifest is manifests[0] else {**treatment, GUEST: True}
+            known = treatments.setdefault(name, own)
             # Who says that a method gets help is believed.
             treatments[name] = known | {flag: True for flag in FLAGS if treatment.get(flag)}
         trials |= declared_trials(manifest, source)

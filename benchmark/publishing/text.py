@@ -132,6 +132,12 @@ def share(k: int, n: int) -> str:
     return f"{k:,}/{n:,}"
 
 
+def cells_by_pairs(pairs: Sequence[int]) -> str:
+    """Return "4 × 10", or "4 × 8–10" where cells have unlike numbers of pairs."""
+    least, most = min(pairs), max(pairs)
+    return f"{len(pairs)} × {least}" + (f"–{most}" if most > least else "")
+
+
 def significant(value: float | None, digits: int = 2) -> str:
     """Return a positive number with so many significant digits, thousands set apart."""
     if value is None or value != value:

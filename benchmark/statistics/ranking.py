@@ -150,7 +150,10 @@ def _columns(
     wider = population["high"] - population["low"] > seeds["high"] - seeds["low"]
     shown = {key: np.where(wider, population[key], seeds[key]) for key in seeds}
     p, p_tost = (np.fmax(seeds[key], population[key]) for key in ("p", "p_tost"))
-    seen = noncentrality(shown["df"], ALPHA / family) * shown["se"]
+    # A verdict takes the larger p, which at a strict level need not be the wider interval's.
+    seen = np.fmax(
+        *(noncentrality(of["df"], ALPHA / family) * of["se"] for of in (seeds, population))
+    )
     exists = ~np.isnan(population["se"])
     return {
         "estimate": estimate,

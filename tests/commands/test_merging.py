@@ -13,7 +13,7 @@ from benchmark.publishing.findings import find
 from benchmark.publishing.manifests import contrast_sizes
 from benchmark.results.frame import load_manifest, load_records
 from benchmark.results.store import open_store
-from benchmark.statistics.contrasts import BALANCE, REWIRING
+from benchmark.statistics.contrasts import BALANCE, BALANCE_POOLED, REWIRING, REWIRING_POOLED
 from benchmark.trial import PROTOCOL, content_id
 from tests.conftest import Command
 from tests.results.believable import grid, record, write_folder
@@ -220,12 +220,15 @@ def test_a_guest_s_rewirings_change_no_p_of_the_target_s_contrasts(
     assert len(after[REWIRING].contrasts) == 5
     assert after[REWIRING].error_percent == 12.5
     assert after[BALANCE].family == 2
+    # The guest alone has shuffle: it is compared by initializer, but pooled only what was founded.
+    assert BALANCE_POOLED not in after
+    assert after[REWIRING_POOLED] == before[REWIRING_POOLED]
     kept = {row.treatment: row.headline for row in after[REWIRING].contrasts}
     for row in before[REWIRING].contrasts:
         assert row.headline is not None
         assert replace(kept[row.treatment], p_holm=0) == replace(row.headline, p_holm=0)
     write_folder(tmp_path / "later", grid((*host, *more, "kaiming_normal+shuffle")))
     assert command("merge", "later", "--into", "all")[0] == 0
-    assert contrast_sizes(load_manifest("all")) == {
-        name: family.family for name, family in after.items()
-    }
+    sizes = contrast_sizes(load_manifest("all"))
+    assert sizes.pop(BALANCE_POOLED) == 1
+    assert sizes == {name: family.family for name, family in after.items()}

@@ -13,8 +13,9 @@ from benchmark.errors import StoreError, UsageError
 from benchmark.publishing import Board, check_all, publish
 from benchmark.publishing.evidence import gather
 from benchmark.publishing.findings import find
-from benchmark.publishing.manifests import contrast_sizes, merge_manifests
+from benchmark.publishing.manifests import contrast_sizes, founders, merge_manifests
 from benchmark.results.frame import load_manifest
+from benchmark.statistics.contrasts import REWIRING_POOLED
 from benchmark.trial import PROTOCOL
 from tests.publishing.synthetic import CELLS, write_results
 
@@ -242,3 +243,28 @@ def test_a_source_that_is_not_there_is_named(tmp_path: Path) -> None:
         gather([str(tmp_path / "none.csv")], baseline="timm")
     with pytest.raises(UsageError, match="needs a source"):
         gather([])
+
+
+def test_the_first_source_founds_the_board_and_no_guest_joins_its_pooled_contrasts(
+    tmp_path: Path,
+) -> None:
+    one = write_results(tmp_path / "one", ["timm", "timm+pa"], CELLS, range(5))
+    everything = ["timm", "timm+pa", "orthogonal", "orthogonal+pa"]
+    two = write_results(tmp_path / "two", everything, CELLS, range(3))
+    lines = {json.loads(line)["trial"]: line for line in (one / "records.jsonl").open()}
+    own = [
+        line for line in (two / "records.jsonl").open() if json.loads(line)["trial"] not in lines
+    ]
+    (two / "records.jsonl").write_text("".join(own))
+    rules = {"family": 9, "contrast_families": {REWIRING_POOLED: 9}}
+    edit_manifest(one, **rules)
+    edit_manifest(two, **rules)
+    alone = find(gather([str(one)])).contrast_family(REWIRING_POOLED)
+    publish([str(one), str(two)], str(tmp_path / "board"))
+    again = gather([str(tmp_path / "board"), str(two)])
+    for evidence in (gather([str(one), str(two)]), again):
+        assert founders(evidence.manifest) == [("timm", "none"), ("timm", "pa")]
+        assert find(evidence).contrast_family(REWIRING_POOLED) == alone
+    assert founders(gather([str(two), str(one)]).manifest) == sorted(
+        (name, rewiring) for name in ("orthogonal", "timm") for rewiring in ("none", "pa")
+    )

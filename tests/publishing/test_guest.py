@@ -12,6 +12,7 @@ import pytest
 
 from benchmark.document import read_document, write_yaml
 from benchmark.publishing.board import read
+from benchmark.publishing.claims import claims
 from benchmark.publishing.findings import Findings
 from benchmark.statistics.results import Analysis
 from tests.conftest import Command
@@ -30,7 +31,6 @@ from benchmark import initializer
 def guest(weight, layer, generator):
     weight.normal_(0.0, 0.1, generator=generator)
 """
-POOLED = ", pooled"
 
 
 @pytest.mark.slow
@@ -80,13 +80,12 @@ def _rows(findings: Findings) -> Iterator[tuple[tuple[Any, ...], Any]]:
     for race in early.epochs or ():
         yield ("race", race.treatment), race
     for family in findings.contrasts:
-        if family.name.endswith(POOLED):
-            continue
         yield ("family", family.name), family.family
         for row in family.contrasts:
             headline = row.headline and replace(row.headline, p_holm=0.0)
             yield (family.name, row.treatment, row.reference), replace(row, headline=headline)
     yield ("targets",), findings.targets
+    yield ("the claim that pa improves the performance",), claims(findings)[3]
 
 
 def _analysis(analysis: Analysis) -> Iterator[tuple[tuple[Any, ...], Any]]:
