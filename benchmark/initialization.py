@@ -18,6 +18,7 @@ from benchmark.plugins import Rewiring, initializers, rewirings
 from benchmark.seeds import numpy_generator, torch_generator
 from benchmark.strength import StrengthVariance, strength_variance
 from benchmark.treatment import Treatment, parse_treatment
+from benchmark.trial import CHANGED_VALUES
 from benchmark.wording import counted
 
 if TYPE_CHECKING:
@@ -232,8 +233,7 @@ def _rewire_layer(
     method.function(matrix, numpy_generator(seed, "rewiring", layer.name), **arguments)
     if method.permutes and fingerprint(matrix) != values:
         raise UsageError(
-            f"rewiring {method.name!r} says that it permutes, but changed the values of"
-            f" {layer.name}"
+            f"rewiring {method.name!r} says that it permutes, but {CHANGED_VALUES} {layer.name}"
         )
     if not np.isfinite(matrix).all():
         raise UsageError(f"rewiring {method.name!r} left non-finite weights in {layer.name}")

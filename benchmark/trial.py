@@ -25,6 +25,9 @@ SCHEMA = 1
 Status = Literal["ok", "diverged", "out_of_memory", "timeout", "lost", "error"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 
+CHANGED_VALUES = "changed the values of"
+"""What the message of a run says whose rewiring did other than permute."""
+
 CellKey = tuple[str, str, str]
 """Data set, architecture and recipe name of a cell."""
 

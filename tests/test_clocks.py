@@ -1,4 +1,4 @@
-"""All waiting is by clocks that never jump: no module looks at the time of day."""
+"""All waiting is by clocks that never jump: only a record's date is the time of day."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def looks_at_the_time_of_day(tree: ast.AST) -> bool:
     return False
 
 
-def test_no_module_looks_at_the_time_of_day() -> None:
+def test_only_the_date_of_a_record_is_the_time_of_day() -> None:
     files = sorted(Path(benchmark.__file__).parent.rglob("*.py"))
     assert len(files) > 100
     assert [
-        str(file)
+        file.name
         for file in files
         if IMPORTS.search(text := file.read_text(encoding="utf-8"))
         and looks_at_the_time_of_day(ast.parse(text))
-    ] == []
+    ] == ["provenance.py"]
 
 
 def test_such_code_would_be_seen() -> None:
@@ -41,6 +41,7 @@ def test_such_code_would_be_seen() -> None:
         "import time\nend = time.time() + 5",
         "from time import time\ntime()",
         "import datetime\ndatetime.datetime.now()",
+        "from datetime import datetime\ndatetime.now()",
     ):
         assert looks_at_the_time_of_day(ast.parse(code)), code
     assert not looks_at_the_time_of_day(ast.parse("import time\ntime.monotonic()"))

@@ -15,6 +15,7 @@ from benchmark.errors import UsageError
 from benchmark.initialization import Report
 from benchmark.strength import strength_variance
 from benchmark.treatment import Treatment
+from benchmark.trial import CHANGED_VALUES
 from tests.random_state import global_state_kept, seed_globals
 
 
@@ -258,7 +259,7 @@ def test_a_rewiring_that_says_it_permutes_and_does_not_is_refused() -> None:
     def liar(matrix, rng) -> None:
         matrix[0, 0] *= 2
 
-    with pytest.raises(UsageError, match="'liar' says that it permutes.*stem"):
+    with pytest.raises(UsageError, match=f"'liar' says that it permutes.*{CHANGED_VALUES} stem"):
         benchmark.initialize(Mixed(), "kaiming_normal+liar")
 
 

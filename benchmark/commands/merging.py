@@ -28,9 +28,9 @@ def merge(
 ) -> int:
     """Merge the records of folders into another, and say what was refused and why.
 
-    The manifests must agree; `baseline` and `family` settle what they may disagree about. A target
-    keeps the sizes of the families that it has. Returns 1 if a record was refused. With `dry_run`
-    nothing is written.
+    The manifests must agree; `baseline` settles what they may disagree about. Families keep the
+    sizes that they have in the target, else in the first folder that has them; `family` is that of
+    the verdicts instead. Returns 1 if a record was refused. With `dry_run` nothing is written.
     """
     from benchmark.results.merge import read_offer, reconcile
     from benchmark.results.store import open_store, read_store
@@ -84,7 +84,7 @@ def _unite(
 
     The latter is None where nothing is left. Raises UsageError where the manifests disagree.
     """
-    from benchmark.publishing.manifests import SIZES, contrast_sizes, merge_manifests
+    from benchmark.publishing.manifests import merge_manifests
     from benchmark.results.frame import read_file
     from benchmark.results.lines import MANIFEST
     from benchmark.results.merge import read_manifest, without
@@ -99,9 +99,6 @@ def _unite(
         return None, None
     overrides = {key: value for key, value in settings.items() if value is not None}
     overrides["name"] = before["name"] if before else os.path.basename(into.rstrip("/"))
-    if before:
-        overrides.setdefault("family", before["family"])
-        overrides[SIZES] = contrast_sizes(before)
     return before, merge_manifests(list(named.values()), list(named), overrides)
 
 

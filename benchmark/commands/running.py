@@ -158,6 +158,7 @@ def _run(
     from benchmark.grid import expand
     from benchmark.results.store import open_store
 
+    _refuse_board(folder)
     with _executor_ahead(loaded, folder, retry) as ahead:
         grid = expand(loaded)
         with open_store(folder, len(grid.trials), console.print) as store:
@@ -173,6 +174,20 @@ def _run(
                 )
                 return stopping.code or INTERRUPTED
         return _report(folder, summary, console)
+
+
+def _refuse_board(folder: str) -> None:
+    """Raise UsageError for a published board, whose records a run would neither see nor keep."""
+    from benchmark.results.frame import COMPRESSED_RECORDS, read_file
+    from benchmark.results.lines import RECORDS
+
+    if read_file(folder, COMPRESSED_RECORDS) is None or read_file(folder, RECORDS) is not None:
+        return
+    raise UsageError(
+        f"{folder} is a board, which is made of records and takes none. To train what it lacks,"
+        " take its records into a folder of your own and name that with --out:"
+        f" initbench merge {folder} --into results/NAME"
+    )
 
 
 class ClosedBeside:

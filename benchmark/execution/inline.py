@@ -15,7 +15,7 @@ from benchmark.execution.jobs import (
     Settings,
     Started,
     settle,
-    with_attempts,
+    with_circumstances,
 )
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class InlineExecutor:
                 outcome = replace(outcome, failure="error")
             finished = settle(job, outcome, attempts)
             queue.extendleft(reversed(finished.again))
-            yield with_attempts(finished)
+            yield with_circumstances(finished)
 
     def close(self) -> None:
         """Nothing to end."""

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from benchmark.execution.provenance import moment
 from benchmark.trial import Cell, Record, Status
 from benchmark.wording import counted
 
@@ -208,11 +209,10 @@ def failed_records(job: Job, failure: Failure, message: str) -> tuple[Record, ..
     return tuple(Record.of(trial, status, message=message) for trial in job.cohort.trials)
 
 
-def with_attempts(event: Finished) -> Finished:
-    """Note in the records which attempt they come from."""
-    attempt = event.job.attempts + 1
+def with_circumstances(event: Finished) -> Finished:
+    """Note in the records which attempt they come from, and when it ended by the driver's clock."""
+    noted = {"attempt": event.job.attempts + 1, "finished": moment()}
     records = tuple(
-        replace(record, provenance={**record.provenance, "attempt": attempt})
-        for record in event.records
+        replace(record, provenance={**record.provenance, **noted}) for record in event.records
     )
     return replace(event, records=records)

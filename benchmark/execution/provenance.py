@@ -1,10 +1,11 @@
-"""What produced a record: versions, device, commit."""
+"""What produced a record, and when: versions, device, commit, the moment at which it was ready."""
 
 from __future__ import annotations
 
 import os
 import platform
 import subprocess
+from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -31,6 +32,11 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "commit": commit(),
     }
+
+
+def moment() -> str:
+    """Return the time of day in UTC, to the second (ISO 8601): a date for readers, not a clock."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _versions() -> dict[str, str | None]:

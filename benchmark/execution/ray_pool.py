@@ -22,7 +22,7 @@ from benchmark.execution.jobs import (
     Settings,
     Started,
     settle,
-    with_attempts,
+    with_circumstances,
 )
 from benchmark.execution.output import last_words
 from benchmark.execution.pairs import Kinds, Pair
@@ -183,7 +183,7 @@ class RayExecutor:
             for job, outcome in self._advance():
                 finished = settle(job, outcome, attempts)
                 queue.extend(finished.again)
-                yield with_attempts(finished)
+                yield with_circumstances(finished)
                 next_fill = 0.0 if outcome.failure else next_fill
             yield from self._workers.news
             self._workers.news.clear()

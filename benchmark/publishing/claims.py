@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmark.publishing.contrast_tables import averaged_over, qualified
 from benchmark.publishing.findings import Findings
+from benchmark.publishing.manifests import GUEST
 from benchmark.publishing.tables import table
 from benchmark.publishing.text import (
     Escape,
     change_interval,
     counted,
     interval,
-    listed,
     md,
     number,
     share,
     signed,
     significant,
 )
-from benchmark.statistics.contrasts import REWIRING, REWIRING_POOLED, Contrast
+from benchmark.statistics.contrasts import REWIRING, REWIRING_POOLED, ContrastFamily, bare
+from benchmark.statistics.paired import LEAST_PAIRS
+from benchmark.trial import CHANGED_VALUES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,81 +103,98 @@ def _pa_lowers_variance(findings: Findings) -> Claim:
 
 def _weights_are_kept(findings: Findings) -> Claim:
     claim = "Rewiring only reorganises connections: the weights' values are kept"
-    rows = _pa_rows(findings, "status", "provenance")
+    rows = _pa_rows(findings, "status", "provenance", "message")
     # A table's rows come from elsewhere: they have no provenance that would vouch for the check.
-    checked = rows[rows["status"].isin(("ok", "diverged")) & rows["provenance"].map(bool)]
-    if not len(checked):
+    rows = rows[rows["provenance"].map(bool).astype(bool)]
+    finished = rows["status"].isin(("ok", "diverged"))
+    changed = ~finished & rows["message"].fillna("").str.contains(CHANGED_VALUES, regex=False)
+    checked, refused = int(finished.sum()), int(changed.sum())
+    if not checked + refused:
         return Claim(claim, NO_EVIDENCE, "no run of pa by initbench has finished.")
-    return Claim(
-        claim,
-        SUPPORTED,
+    evidence = (
         f"Every layer's sorted weights were compared before and after in each of"
-        f" {counted(len(checked), 'run')} of pa: a run with other values ends as an error.",
+        f" {counted(checked, 'run')} of pa that finished; a run with other values ends as an error,"
+        f" as {refused or 'none'} did."
     )
+    if unknown := len(rows) - checked - refused:
+        evidence += f" Of {counted(unknown, 'further run')} without a result nothing is known."
+    return Claim(claim, CONTRADICTED if refused else SUPPORTED, evidence)
 
 
 def _performance_improves(findings: Findings, escape: Escape) -> Claim:
     claim = "Performance improves in most cases, in training and in testing"
-    pooled = [c for c in _pa_contrasts(findings, REWIRING_POOLED) if c.headline]
-    single = _pa_contrasts(findings, REWIRING)
-    differences = [
-        row.mean_difference for each in single for row in each.comparisons if row.n_pairs >= 3
-    ]
-    if not differences:
-        return Claim(claim, NO_EVIDENCE, "pa has no three pairs with its own initializer anywhere.")
-    up = sum((value or 0) > 0 for value in differences)
-    parts = [
-        "Test accuracy is higher with pa than with the same initializer alone in"
-        f" {share(up, len(differences))} (cell, initializer)"
-    ]
+    testing = _half(findings, findings.contrasts, "test error", escape)
+    if testing is None:
+        reason = "no pa that the board was founded with has three pairs with its own initializer."
+        return Claim(claim, NO_EVIDENCE, reason)
+    training = _half(findings, findings.first_epoch, "error after one epoch", escape)
+    if training is None:
+        evidence = f"In testing, {testing.text}. Of training nothing is known: some run lacks its"
+        evidence += " validation accuracy after one epoch."
+    else:
+        evidence = f"In testing, {testing.text}. In training, by validation, {training.text}."
+    words = {half.word for half in (testing, training) if half}
+    word = NOT_SHOWN
+    if CONTRADICTED in words:
+        word = CONTRADICTED
+    elif training and words == {SUPPORTED}:
+        word = SUPPORTED
+    return Claim(claim, word, evidence)
+
+
+@dataclass(frozen=True)
+class _Half:
+    """What the evidence says of testing, or of training."""
+
+    word: str
+    text: str
+
+
+def _half(
+    findings: Findings, families: Iterable[ContrastFamily], error: str, escape: Escape
+) -> _Half | None:
+    """Sum up pa against none in one outcome; None where nothing was compared.
+
+    What was left out could have been otherwise, so that with it nothing is shown.
+    """
+    found = {family.name: family.contrasts for family in families}
+    single = [row for row in found.get(REWIRING, ()) if row.treatment in _founding_pa(findings)]
+    pooled = [row for row in found.get(REWIRING_POOLED, ()) if _is_pa(row.treatment)]
+    cases = [row for contrast in single for row in contrast.comparisons]
+    compared = [row for row in cases if row.n_pairs >= LEAST_PAIRS]
+    if not compared:
+        return None
+    less = sum((row.mean_difference or 0) > 0 for row in compared)
+    lacking = len(cases) - len(compared)
+    parts = [f"the mean {error} is less with pa in {share(less, len(cases))} (cell, initializer)"]
+    if lacking:
+        parts[0] += f", and not compared in {lacking} without three pairs"
     for contrast in pooled:
         headline = contrast.headline
+        over = f"averaged over {averaged_over(contrast, escape)}, {escape(contrast.treatment)}"
         if headline:
-            parts.append(
-                f"averaged over {listed(map(escape, contrast.initializers))},"
-                f" {escape(contrast.treatment)} changes the test error by"
-                f" {signed(headline.change_percent, 1)} %"
-                f" {change_interval(headline.low_percent, headline.high_percent)}:"
-                f" {headline.verdict}"
-            )
-    faster = _first_epoch(findings)
-    if faster:
-        parts.append(f"validation accuracy after one epoch is higher in {share(*faster)} of them")
-    verdicts = [contrast.headline.verdict for contrast in pooled if contrast.headline]
+            inside = change_interval(headline.low_percent, headline.high_percent)
+            change = f"{signed(headline.change_percent, 1)} % {inside}"
+            parts.append(f"{over} changes it by {change}: {qualified(contrast, headline.verdict)}")
+        else:
+            parts.append(f"{over} is not tested")
+    verdicts = [each.headline.verdict if each.headline else None for each in pooled]
     word = NOT_SHOWN
-    if verdicts and all(verdict == "better" for verdict in verdicts):
-        word = SUPPORTED
-    elif "worse" in verdicts:
-        word = CONTRADICTED
-    return Claim(claim, word, "; ".join(parts) + ".")
+    if pooled and not any(contrast.left_out for contrast in pooled):
+        if "worse" in verdicts:
+            word = CONTRADICTED
+        elif set(verdicts) == {"better"} and 2 * less > len(cases):
+            word = SUPPORTED
+    return _Half(word, "; ".join(parts))
 
 
-def _first_epoch(findings: Findings) -> tuple[int, int] | None:
-    """In how many (cell, initializer) the first epoch's mean accuracy is higher with pa."""
-    keys = ["dataset", "architecture", "recipe", "initializer", "rewiring"]
-    frame = findings.evidence.frame[[*keys, "status", "epoch1_accuracy"]]
-    ok = frame[(frame["status"] == "ok") & frame["epoch1_accuracy"].notna()]
-    means = ok.groupby(keys, sort=True)["epoch1_accuracy"].mean().unstack("rewiring")
-    if "none" not in means:
-        return None
-    higher = total = 0
-    for rewiring in [name for name in means if _is_pa(str(name))]:
-        difference = (means[rewiring] - means["none"]).dropna().to_numpy()
-        higher, total = higher + int((difference > 0).sum()), total + len(difference)
-    return (higher, total) if total else None
-
-
-def _pa_contrasts(findings: Findings, name: str) -> list[Contrast]:
-    family = findings.contrast_family(name)
-    if family is None:
-        return []
-    if name == REWIRING_POOLED:
-        return [each for each in family.contrasts if _is_pa(each.treatment)]
-    rewirings = {
-        str(each["treatment"]): str(each["rewiring"])
+def _founding_pa(findings: Findings) -> set[str]:
+    """The treatments with pa that the board was founded with."""
+    return {
+        str(each["treatment"])
         for each in findings.evidence.manifest["treatments"]
+        if _is_pa(str(each["rewiring"])) and not each.get(GUEST)
     }
-    return [each for each in family.contrasts if _is_pa(rewirings[each.treatment])]
 
 
 def _pa_rows(findings: Findings, *columns: str) -> pd.DataFrame:
@@ -183,7 +204,7 @@ def _pa_rows(findings: Findings, *columns: str) -> pd.DataFrame:
 
 
 def _is_pa(rewiring: str) -> bool:
-    return rewiring.partition("(")[0] == "pa"
+    return bare(rewiring) == "pa"
 
 
 def published() -> str:

@@ -10,6 +10,7 @@ from benchmark.publishing.tables import Table
 from benchmark.publishing.text import (
     NOTHING,
     Escape,
+    cells_by_pairs,
     change,
     change_interval,
     counted,
@@ -77,14 +78,32 @@ def _table(findings: Findings, family: ContrastFamily, escape: Escape) -> Table:
         "Cells better * / worse * / all",
         "Diverged, k/n",
         "Reference diverged, k/n",
+        "Cells × pairs",
     )
     rows = []
     for contrast in family.contrasts:
         called = named.get((contrast.treatment, contrast.reference), "")
-        third = listed(map(escape, contrast.initializers), most=12) if pooled else escape(called)
+        third = averaged_over(contrast, escape) if pooled else escape(called)
         names = escape(contrast.treatment), escape(contrast.reference)
         rows.append((*names, *((third or NOTHING,) if has_third else ()), *_numbers(contrast)))
-    return Table(headers, tuple(rows), "ll" + "l" * has_third + "rrrlrrr")
+    return Table(headers, tuple(rows), "ll" + "l" * has_third + "rrrlrrrr")
+
+
+def averaged_over(contrast: Contrast, escape: Escape) -> str:
+    """Name the initializers of a pooled contrast, and those that it had to leave out."""
+    names = listed(map(escape, contrast.initializers), most=12)
+    if not contrast.left_out:
+        return names
+    out = listed((escape(row.treatment) for row in contrast.left_out), most=12)
+    return (
+        f"{names or 'none'} ({out} left out: fewer than three pairs in a cell; the failures count"
+        " all)"
+    )
+
+
+def qualified(contrast: Contrast, verdict: str) -> str:
+    """Return a verdict that says so where it is not about all the initializers asked for."""
+    return f"{verdict}, {len(contrast.left_out)} left out" if contrast.left_out else verdict
 
 
 def _numbers(contrast: Contrast) -> tuple[str, ...]:
@@ -101,7 +120,7 @@ def _numbers(contrast: Contrast) -> tuple[str, ...]:
             change(headline.change_percent),
             change_interval(headline.low_percent, headline.high_percent),
             p_value(headline.p_family),
-            headline.verdict,
+            qualified(contrast, headline.verdict),
         )
     marked = [row for row in contrast.comparisons if is_marked(row)]
     better = sum((row.mean_difference or 0) > 0 for row in marked)
@@ -111,4 +130,5 @@ def _numbers(contrast: Contrast) -> tuple[str, ...]:
         f"{better} / {len(marked) - better} / {len(contrast.comparisons)}",
         share(own.k, own.n),
         share(other.k, other.n),
+        cells_by_pairs([row.n_pairs for row in contrast.comparisons]),
     )

@@ -172,7 +172,8 @@ def _merge_records(
                 if status in ("ok", "diverged") and accuracy != merged[trial][0][9]:
                     raise StoreError(
                         f"{source} and {origin[trial]} have different results of the trial {trial};"
-                        " leave out the one that you do not trust"
+                        " leave out the one that you do not trust, or keep the first's where they"
+                        f" differ: initbench merge {origin[trial]} {source} --into DIR"
                     )
                 continue
             merged[trial], origin[trial] = (row, line), source

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from benchmark.errors import UsageError
 from benchmark.publishing.evidence import CELL, Evidence, as_list
-from benchmark.publishing.manifests import Cell, contrast_sizes
+from benchmark.publishing.manifests import GUEST, Cell, contrast_sizes, founders
 from benchmark.publishing.marks import Mark, marks_of
 from benchmark.statistics import TableError, analyse, arrange
 from benchmark.statistics.association import Association, associate, associations
-from benchmark.statistics.contrasts import ContrastFamily, contrast_families
+from benchmark.statistics.contrasts import ContrastFamily, bare, contrast_families
 from benchmark.statistics.early import EarlyTraining, EpochsToTarget, early_training
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ class Findings:
     """The evidence with the analyses that rest on it.
 
     `analysis` and what follows it are None or empty where `problem` says why nothing can be
-    compared. `targets` are the validation accuracies that count as trained, `trials` the arranged
+    compared. `first_epoch` holds the contrasts of pa with none in the validation accuracy after one
+    epoch. `targets` are the validation accuracies that count as trained, `trials` the arranged
     table for further comparisons.
     """
 
@@ -45,6 +46,7 @@ class Findings:
     analysis: Analysis | None = None
     contrasts: tuple[ContrastFamily, ...] = ()
     early: EarlyTraining | None = None
+    first_epoch: tuple[ContrastFamily, ...] = ()
     strength: Association | None = None
     measures: tuple[Association, ...] = ()
     targets: dict[Cell, float] | None = None
@@ -91,7 +93,8 @@ def find(evidence: Evidence) -> Findings:
     targets, reached = epochs_to_target(evidence)
     frame = frame.assign(**{EPOCHS: reached})
     manifest = evidence.manifest
-    rules = {"margin": manifest["margin"], "target": manifest["target"], "cells": evidence.cells}
+    rules: dict[str, Any] = {key: manifest[key] for key in ("margin", "target")}
+    rules["cells"] = evidence.cells
     named = [
         (each["a"], each["b"])
         for each in manifest["contrasts"]
@@ -103,8 +106,11 @@ def find(evidence: Evidence) -> Findings:
             evidence,
             trials=trials,
             analysis=analyse(trials, baseline, manifest["family"], **rules),
-            contrasts=contrast_families(trials, named, contrast_sizes(manifest), **rules),
+            contrasts=contrast_families(
+                trials, named, contrast_sizes(manifest), pooled=founders(manifest), **rules
+            ),
             early=early_training(_known_early(frame), baseline, manifest["family"], **rules),
+            first_epoch=_first_epoch(frame, manifest, rules),
             strength=associate(trials, STRENGTH, cells=evidence.cells)
             if frame[STRENGTH].notna().any()
             else None,
@@ -140,6 +146,28 @@ def epochs_to_target(evidence: Evidence) -> tuple[dict[Cell, float], np.ndarray]
         first = np.where(reached.any(axis=1), reached.argmax(axis=1) + 1.0, np.nan)
         epochs[rows] = np.where(ok[rows], first, np.nan)
     return targets, epochs
+
+
+def _first_epoch(
+    frame: pd.DataFrame, manifest: dict[str, Any], rules: dict[str, Any]
+) -> tuple[ContrastFamily, ...]:
+    """The contrasts of the founding pa with none after one epoch; none where some run lacks it."""
+    asked = {
+        str(each["treatment"])
+        for each in manifest["treatments"]
+        if not each.get(GUEST) and bare(str(each["rewiring"])) in ("none", "pa")
+    }
+    known = _known_early(frame[frame["treatment"].isin(asked)])
+    if "epoch1_accuracy" not in known or not len(known):
+        return ()
+    return contrast_families(
+        known,
+        families=contrast_sizes(manifest),
+        outcome="epoch1_accuracy",
+        n_column="n_validation",
+        pooled=founders(manifest),
+        **rules,
+    )
 
 
 def _known_early(frame: pd.DataFrame) -> pd.DataFrame:

@@ -104,7 +104,7 @@ def index(boards: dict[str, Findings]) -> str:
         "Board",
         "Covers",
         "Baseline",
-        "Smallest test error",
+        "First in the ranking",
         "Change, % [95 % interval]",
         "Verdict",
         "Runs ok, k/n",
@@ -128,11 +128,12 @@ def _row(name: str, findings: Findings) -> tuple[str, ...]:
     if first:
         row, marks = first[0], findings.marks()
         inside = change_interval(row.low_percent, row.high_percent)
+        names = listed(
+            f"{md(each.treatment)} {letters(marks.get(each.treatment, ()))}".strip()
+            for each in first
+        )
         best = (
-            listed(
-                f"{md(each.treatment)} {letters(marks.get(each.treatment, ()))}".strip()
-                for each in first
-            ),
+            names if row.estimate < 0 else f"none below {md(evidence.baseline)}; closest: {names}",
             f"{change(row.change_percent)} {inside} {scope(row)}",
             row.verdict,
         )

@@ -10,7 +10,7 @@ from benchmark.publishing.marks import FLAGS
 from benchmark.statistics.contrasts import FAMILIES, family_sizes
 from benchmark.trial import PROTOCOL
 
-_SETTINGS = ("protocol", "baseline", "family", "margin", "target")
+_SETTINGS = ("protocol", "baseline", "margin", "target")
 _DEFAULTS = {"protocol": PROTOCOL, "margin": 0.05, "target": 0.005}
 """What holds where all sources are tables, which say nothing about it."""
 
@@ -19,8 +19,11 @@ _OF_THE_MACHINE = ("data_dir", "execution")
 
 _NUMBERS = (int, float)
 
+GUEST = "guest"
+"""The key, true, of a treatment that another source added to those that the first one declares."""
+
 SIZES = "contrast_families"
-"""The key of the sizes of contrast families that are not those that the treatments make."""
+"""The key of the sizes of contrast families, in manifests and in configs."""
 
 Cell = tuple[str, str, str]
 Declared = tuple[Cell, str, int]
@@ -73,13 +76,24 @@ def contrast_sizes(manifest: Mapping[str, Any]) -> dict[str, int]:
     return declared | sizes
 
 
+def founders(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return (initializer, rewiring) of the treatments that the board was founded with, sorted."""
+    return sorted(
+        (each["initializer"], each["rewiring"])
+        for each in manifest["treatments"]
+        if not each.get(GUEST)
+    )
+
+
 def merge_manifests(
     manifests: Sequence[dict[str, Any]], sources: Sequence[str], overrides: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the canonical manifest of all: sorted, each cell, treatment and trial once.
 
-    Merging a canonical manifest alone changes nothing. Where contrast families have several sizes,
-    the largest is that of all, so that a guest with few treatments changes no one's p. Raises
+    Merging a canonical manifest alone changes nothing. The first source founds the board:
+    treatments that only others declare are marked as guests, see `founders`, and every family has
+    the size that it has in the first manifest with that family, so that no guest changes what was
+    there. Sizes are written out, and into the configs, from which the next guest takes them. Raises
     UsageError where the manifests disagree about anything else.
     """
     settings = {key: _agreed(key, manifests, sources, overrides) for key in _SETTINGS}
@@ -102,7 +116,8 @@ def merge_manifests(
                 )
         for treatment in manifest["treatments"]:
             name = str(treatment["treatment"])
-            known = treatments.setdefault(name, treatment)
+            own = treatment if manifest is manifests[0] else {**treatment, GUEST: True}
+            known = treatments.setdefault(name, own)
             # Who says that a method gets help is believed.
             treatments[name] = known | {flag: True for flag in FLAGS if treatment.get(flag)}
         trials |= declared_trials(manifest, source)
@@ -113,8 +128,6 @@ def merge_manifests(
             f"the baseline {settings['baseline']!r} is not among the treatments:"
             f" {', '.join(sorted(treatments))}"
         )
-    if settings["family"] is None:
-        settings["family"] = max(len(treatments) - 1, 1)
     order = sorted(treatments, key=lambda name: (name != settings["baseline"], name))
     cell_at = {key: index for index, key in enumerate(sorted(cells))}
     treatment_at = {name: index for index, name in enumerate(order)}
@@ -124,6 +137,7 @@ def merge_manifests(
         "schema": manifests[0]["schema"],
         "name": overrides.get("name") or " + ".join(names),
         **settings,
+        "family": _family(manifests, len(treatments) - 1, overrides),
         "contrasts": [each for i, each in enumerate(contrasts) if each not in contrasts[:i]],
         "seeds": sorted({seed for _, _, seed in trials.values()}),
         "cells": [cells[key] for key in sorted(cells)],
@@ -135,19 +149,36 @@ def merge_manifests(
                 for trial, (cell, name, seed) in trials.items()
             )
         ],
+    }
+    sizes = _sizes([*manifests, merged])
+    fixed = {"family": merged["family"]} | ({SIZES: sizes} if sizes else {})
+    configs = [config | fixed for config in configs]
+    configs = [each for i, each in enumerate(configs) if each not in configs[:i]]
+    return {
+        **merged,
+        SIZES: sizes,
         "config": configs[0] if configs else {},
         "configs": configs,
     }
-    sizes = {**_largest(list(map(contrast_sizes, manifests))), **overrides.get(SIZES, {})}
-    own = contrast_sizes(merged)
-    fixed = {name: size for name, size in sizes.items() if own.get(name) != size}
-    return {**merged, SIZES: fixed} if fixed else merged
 
 
-def _largest(sizes: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    """The largest size of every family that any of the manifests has."""
-    names = [name for name in FAMILIES if any(name in each for each in sizes)]
-    return {name: max(each.get(name, 0) for each in sizes) for name in names}
+def _family(
+    manifests: Sequence[Mapping[str, Any]], compared: int, overrides: Mapping[str, Any]
+) -> int:
+    """The number of comparisons with the baseline that a verdict allows for."""
+    said = (overrides, *manifests)
+    sizes = [each["family"] for each in said if each.get("family") is not None]
+    family = sizes[0] if sizes else max(compared, 1)
+    _check_number("family", family, (int,))
+    return int(family)
+
+
+def _sizes(manifests: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """The size of every contrast family in the first manifest that has it."""
+    found: dict[str, int] = {}
+    for manifest in manifests:
+        found = contrast_sizes(manifest) | found
+    return {name: found[name] for name in FAMILIES if name in found}
 
 
 def _agreed(
@@ -166,7 +197,7 @@ def _agreed(
     ]
     for value, source in said[1:]:
         if value != said[0][0]:
-            advice = f"; settle it with --{key}" if key in ("baseline", "family") else ""
+            advice = "; settle it with --baseline" if key == "baseline" else ""
             raise UsageError(
                 f"the {key} is {said[0][0]!r} in {said[0][1]}, but {value!r} in {source}{advice}"
             )
@@ -179,12 +210,11 @@ def _what_is_run(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_settings(settings: Mapping[str, Any]) -> None:
     """Raise UsageError for values with which nothing can be computed."""
-    for key, kinds in (
-        ("protocol", (int,)),
-        ("family", (int,)),
-        ("margin", _NUMBERS),
-        ("target", _NUMBERS),
-    ):
-        value = settings[key]
-        if value is not None and not (type(value) in kinds and value > 0):
-            raise UsageError(f"the {key} is {value!r}; it is a number above 0")
+    for key, kinds in (("protocol", (int,)), ("margin", _NUMBERS), ("target", _NUMBERS)):
+        if settings[key] is not None:
+            _check_number(key, settings[key], kinds)
+
+
+def _check_number(key: str, value: Any, kinds: tuple[type, ...]) -> None:
+    if not (type(value) in kinds and value > 0):
+        raise UsageError(f"the {key} is {value!r}; it is a number above 0")

@@ -77,6 +77,7 @@ def render_page(findings: Findings, curves: MeanCurves, pictures: Pictures, sha:
         "scope": summary.scope(findings.analysis.ranking[0])
         if findings.analysis and findings.analysis.ranking
         else "",
+        "seeds": summary.what_seeds_vary(findings),
         "comparisons": counted(manifest["family"], "comparison"),
         "margin": percent(manifest["margin"], 0),
         "plots": [

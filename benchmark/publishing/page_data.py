@@ -15,7 +15,7 @@ from benchmark.publishing.evidence import as_list
 from benchmark.publishing.findings import Findings
 from benchmark.publishing.pairs import EveryPair, every_pair
 from benchmark.publishing.summary import VERDICTS
-from benchmark.publishing.text import MOST_PERCENT, change_digits, plain
+from benchmark.publishing.text import LEAST_PERCENT, MOST_PERCENT, change_digits, p_value, plain
 from benchmark.statistics.results import Headline
 from benchmark.trial import STATUSES
 
@@ -27,6 +27,8 @@ _OFFSET = 10_000
 _CURVE_POINTS = 12
 _HALF_ID = 6
 _ID = re.compile(r"[0-9a-f]{16}")
+
+_Shown = list[float | int | str]
 
 
 def page_data(findings: Findings, curves: MeanCurves, most_bytes: int) -> dict[str, Any]:
@@ -75,11 +77,11 @@ def pack(values: ArrayLike, width: int) -> str:
     return table[digits].tobytes().decode()
 
 
-def _rankings(names: list[str], pairs: EveryPair) -> list[list[list[float | int] | None] | None]:
+def _rankings(names: list[str], pairs: EveryPair) -> list[list[_Shown | None] | None]:
     """By baseline, then treatment: rank, change, low, high (percent), p and verdict; or None."""
     by_name = dict(zip(pairs.names, pairs.rankings, strict=True))
 
-    def of(baseline: str) -> Iterator[list[float | int] | None]:
+    def of(baseline: str) -> Iterator[_Shown | None]:
         rows = {row.treatment: row for row in by_name[baseline]}
         for name in names:
             row = rows.get(name)
@@ -88,16 +90,16 @@ def _rankings(names: list[str], pairs: EveryPair) -> list[list[list[float | int]
     return [list(of(name)) if name in by_name else None for name in names]
 
 
-def _headline(row: Headline) -> list[float | int]:
+def _headline(row: Headline) -> _Shown:
     ends = _as_shown(row.low_percent, row.high_percent)
-    p = float(f"{row.p_family:.3g}") if row.p_family >= 0.001 else 0
+    p = p_value(row.p_family) if row.p_family >= 0.001 else 0
     verdict = VERDICTS.index(row.verdict)
     return [row.rank or 0, *_as_shown(row.change_percent), *ends, p, verdict]
 
 
 def _as_shown(*percents: float) -> list[float | int]:
     """Round changes that stand together once, to the digits that the page writes."""
-    most = [min(percent, MOST_PERCENT) for percent in percents]
+    most = [min(max(percent, LEAST_PERCENT), MOST_PERCENT) for percent in percents]
     rounded = [round(percent, change_digits(*most)) for percent in most]
     return [int(value) if value == int(value) else value for value in rounded]
 

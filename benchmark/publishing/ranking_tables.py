@@ -13,6 +13,7 @@ from benchmark.publishing.tables import table
 from benchmark.publishing.text import (
     NOTHING,
     Escape,
+    cells_by_pairs,
     change,
     change_interval,
     listed,
@@ -207,10 +208,7 @@ def _pairs(findings: Findings) -> dict[str, str]:
     arms, baseline = findings.arms(), findings.evidence.baseline
     own = [arms.get((cell, baseline)) for cell in findings.evidence.cells]
     counts[baseline] = [arm.n_ok if arm else 0 for arm in own]
-    return {
-        name: f"{len(found)} × {min(found)}" + (f"–{max(found)}" if max(found) > min(found) else "")
-        for name, found in counts.items()
-    }
+    return {name: cells_by_pairs(found) for name, found in counts.items()}
 
 
 def _emphasised(verdict: str) -> str:

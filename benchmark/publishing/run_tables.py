@@ -106,6 +106,7 @@ def early_table(findings: Findings) -> str:
                 else NOTHING,
                 share(race.overall.reached_treatment, race.overall.n_pairs) if race else NOTHING,
                 number(race.overall.median_ratio) if race else NOTHING,
+                p_value(race.p_family) if race and race.verdict else NOTHING,
                 (race.verdict or "not tested: a cell lacks pairs") if race else NOTHING,
             )
         )
@@ -118,9 +119,10 @@ def early_table(findings: Findings) -> str:
         "Target first: it / baseline / tie, pairs",
         "Reached, k/n",
         "Epochs, × baseline",
+        "p, family-wise",
         "Verdict",
     )
-    return table(headers, rows, "lrlrlrrrl") if rows else ""
+    return table(headers, rows, "lrlrlrrrrl") if rows else ""
 
 
 def targets_sentence(findings: Findings) -> str:
@@ -208,11 +210,24 @@ def variance_table(findings: Findings) -> str:
     variance = findings.analysis.variance if findings.analysis else None
     if variance is None:
         return ""
+    shares, df = variance.shares, variance.degrees_of_freedom
+    of_noise = shares["residual"] / df["residual"]
     rows = [
-        (name, percent(share_of, 1), str(variance.degrees_of_freedom[name]))
-        for name, share_of in variance.shares.items()
+        (
+            name,
+            percent(share_of, 1),
+            NOTHING if name == "residual" else percent(of_noise * df[name], 1),
+            str(df[name]),
+        )
+        for name, share_of in shares.items()
     ]
-    return table(("Source", "Share of the sum of squares of log error, %", "df"), rows, "lrr")
+    headers = (
+        "Source",
+        "Share of the sum of squares of log error, %",
+        "Without an effect, about, %",
+        "df",
+    )
+    return table(headers, rows, "lrrr")
 
 
 def data_order_notes(findings: Findings) -> list[str]:

@@ -6,7 +6,9 @@ from collections import Counter
 
 from benchmark.publishing.findings import Findings
 from benchmark.publishing.text import (
+    LEAST_PERCENT,
     Escape,
+    change_digits,
     change_interval,
     counted,
     listed,
@@ -43,9 +45,32 @@ def scope(headline: Headline) -> str:
     return _SCOPES[headline.scope]
 
 
+def what_seeds_vary(findings: Findings) -> str:
+    """Say what differs between two seeds: the weights alone, or the order of the data too.
+
+    Empty where the records are from tables, which do not say it.
+    """
+    if not findings.evidence.manifest["configs"]:
+        return ""
+    fixed: set[str] = set()
+    per_seed: set[str] = set()
+    for cell in findings.evidence.manifest["cells"]:
+        varies = cell["recipe_content"].get("data_seed") == "per_seed"
+        (per_seed if varies else fixed).add(plain(cell["recipe"]))
+    data = "split, order and augmentation of the data"
+    if not fixed:
+        return f"From seed to seed the weights vary, and {data} too."
+    where = f"With the recipes {listed(sorted(fixed))}, the" if per_seed else "The"
+    return (
+        f"{where} seeds vary the weights alone: {data} are the same for all of them, so p values"
+        " and intervals hold for that one."
+    )
+
+
 def more_or_less(percent: float) -> str:
     """Return a relative change of the error in words."""
-    return f"{number(abs(percent), 1)} % {'less' if percent < 0 else 'more'}"
+    size = number(abs(max(percent, LEAST_PERCENT)), change_digits(percent))
+    return f"{size} % {'less' if percent < 0 else 'more'}"
 
 
 def verdict_counts(findings: Findings) -> list[tuple[str, int]]:
@@ -102,11 +127,11 @@ def _found(findings: Findings, escape: Escape) -> str:
     inside = f"95 % interval {change_interval(best.low_percent, best.high_percent)} %"
     if best.estimate < 0:
         have = "has" if len(first) == 1 else "have"
-        found = f"{names} {have} the smallest test error over all cells: {by}, {inside}"
+        found = f"{names} {have} the smallest test error on average over the cells: {by}, {inside}"
     else:
         found = (
-            f"No ranked treatment has a smaller test error over all cells than {baseline}; closest"
-            f" comes {names} with {by}, {inside}"
+            f"No ranked treatment has a smaller test error than {baseline} on average over the"
+            f" cells; closest comes {names} with {by}, {inside}"
         )
     return f"{found}; verdicts of {counted(len(ranking), 'ranked treatment')}: {counts}."
 
@@ -130,10 +155,10 @@ def _how_sure(findings: Findings) -> str:
         return f"So far, {gaps}."
     decided = any(row.verdict.startswith(("better", "worse")) for row in findings.analysis.ranking)
     error = number(findings.analysis.family_error_percent, 0)
-    chance = "that any better or worse among the verdicts is wrong"
+    chance = "that any better or worse in the ranking is wrong"
     if not decided:
-        chance = "of a verdict better or worse where nothing differs"
+        chance = "of a better or worse in the ranking where nothing differs"
     return (
-        f"Runs are paired by seed; the chance {chance} is at most {error} %,"
-        f" {scope(findings.analysis.ranking[0])}; {gaps}."
+        f"Runs are paired by seed; the chance {chance} is at most {error} %"
+        f" (every further table has its own), {scope(findings.analysis.ranking[0])}; {gaps}."
     )

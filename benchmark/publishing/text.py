@@ -14,6 +14,8 @@ NOTHING = "–"
 MINUS = "−"
 MOST_PERCENT = 1e9
 """From here on a relative change is said to be unbounded."""
+LEAST_PERCENT = -99.99
+"""The furthest that a relative change is shown to go: an error cannot become less by 100 %."""
 
 _UNBOUNDED = "unbounded"
 _MARKUP = re.compile(r"[\\`*<>\[\]~$|]|&(?=[#\w])|(?<![^\W_])_|_(?![^\W_])|(?<=\w):(?=//)")
@@ -81,40 +83,59 @@ def change(value: float | None) -> str:
     """Return a relative change in percent with as many digits as make sense."""
     if value is None:
         return NOTHING
-    return signed(value, change_digits(value)) if _bounded(value) else _UNBOUNDED
+    return _change(value, change_digits(value))
 
 
 def change_interval(low: float | None, high: float | None) -> str:
     """Return the interval of a relative change in percent, both ends with the same digits."""
     if low is None or high is None:
         return NOTHING
-    return interval(low, high, change_digits(low, high)) if _bounded(high) else f"[{_UNBOUNDED}]"
+    digits = change_digits(low, high)
+    return f"[{_change(low, digits)}, {_change(high, digits)}]"
 
 
 def change_digits(*percents: float) -> int:
-    """Return how many decimals changes that stand together have, once they are rounded to them."""
-    return 1 if max(abs(round(percent, 1)) for percent in percents) < 100 else 0
+    """Return how many decimals changes that stand together have, once they are rounded to them.
+
+    One, or none from 100 % on, but two where a reduction would read as one by 100 %.
+    """
+    digits = 1 if max(round(percent, 1) for percent in percents) < 100 else 0
+    reads_as_all = any(round(max(each, LEAST_PERCENT), digits) == -100 for each in percents)
+    return 2 if reads_as_all else digits
 
 
-def _bounded(percent: float) -> bool:
-    return round(percent, 0) < MOST_PERCENT
+def _change(percent: float, digits: int) -> str:
+    if round(percent, 0) >= MOST_PERCENT:
+        return _UNBOUNDED
+    return signed(max(percent, LEAST_PERCENT), digits)
 
 
 def p_value(p: float | None) -> str:
-    """Return a p value with two significant digits, from .001 on; never .05 for one beside it."""
+    """Return a p value with two significant digits, from .001 on; never .05 or 1 for one beside it.
+
+    Beside .05 it has as many digits as tell on which side it is.
+    """
     if p is None:
         return NOTHING
     if p < 0.001:
         return "< 0.001"
-    if p >= 0.9995:
-        return "1"
-    text = f"{p:.2f}" if p >= 0.1 else f"{p:.3f}"
-    return f"{p:.4f}" if text == "0.050" and p != 0.05 else text
+    if p >= 0.995:
+        return "1" if p == 1 else "> 0.99"
+    digits = 3 if round(p, 3) < 0.1 else 2
+    while p != 0.05 and round(p, digits) == 0.05:
+        digits += 1
+    return f"{p:.{digits}f}"
 
 
 def share(k: int, n: int) -> str:
     """Return k/n."""
     return f"{k:,}/{n:,}"
+
+
+def cells_by_pairs(pairs: Sequence[int]) -> str:
+    """Return "4 × 10", or "4 × 8–10" where cells have unlike numbers of pairs."""
+    least, most = min(pairs), max(pairs)
+    return f"{len(pairs)} × {least}" + (f"–{most}" if most > least else "")
 
 
 def significant(value: float | None, digits: int = 2) -> str:

@@ -195,8 +195,8 @@ def _no_number(numbers: Sequence[Any]) -> str:
 
 
 def _provenance(written: bytes) -> dict[str, Any]:
-    """Return what `_shared` does for written JSON, decoded once for all cohorts."""
-    around = tuple(_COHORT.split(written))
+    """Return what `_shared` does for written JSON, decoded once for all cohorts of a day."""
+    around = tuple(_COHORT.split(_TIME_OF_DAY.sub(b'"}', written)))
     if around not in _around_cohort:
         found = json.loads(written)
         if len(around) != 2 or json.loads(_NO_COHORT.join(around)).get("cohort") != {}:
@@ -207,13 +207,20 @@ def _provenance(written: bytes) -> dict[str, Any]:
 
 _COHORT = re.compile(rb'"cohort":\{(?:"\w+":\d+,?)+\}')
 _NO_COHORT = b'"cohort":{}'
+_TIME_OF_DAY = re.compile(rb'(?<="finished":".{10})T[\d:]{8}Z"}\Z')
 _around_cohort: dict[tuple[bytes, ...], dict[str, Any]] = {}
 _provenances: dict[str, dict[str, Any]] = {}
+_DAY = len("2026-11-25")
 
 
 def _shared(provenance: Any) -> dict[str, Any]:
-    """Return one object for equal provenances, cohorts apart: thousands of records share them."""
+    """Return one object for equal provenances, cohorts and times of day apart.
+
+    Thousands of records share it; of the moment at which they were finished it keeps the day.
+    """
     if not isinstance(provenance, dict):
         raise ValueError("provenance is no JSON object")
     kept = {key: value for key, value in provenance.items() if key != "cohort"}
+    if isinstance(finished := kept.get("finished"), str):
+        kept["finished"] = finished[:_DAY]
     return _provenances.setdefault(repr(kept), kept)

@@ -41,7 +41,8 @@ class Contrast:
     """One arm against another; `reference` takes the place of the baseline.
 
     In a pooled contrast `treatment` and `reference` are rewirings, `initializers` those averaged
-    over and `left_out` those that lack a cell, with reasons; otherwise both are treatments.
+    over and `left_out` those that lack a cell, with reasons; otherwise both are treatments. The
+    failures are those of all initializers, also of those left out.
     `headline` is None where the contrast lacks a cell: then `reasons` says which.
     """
 
@@ -80,13 +81,17 @@ class ContrastFamily:
 
 @dataclass(frozen=True)
 class _Question:
-    """Pairs of arms by their places: one pair, or one per initializer to be pooled."""
+    """Pairs of arms by their places: one pair, or one per initializer to be pooled.
+
+    `absent` are the initializers to be pooled of which the table has not both arms.
+    """
 
     treatment: str
     reference: str
     pairs: tuple[tuple[int, int], ...]
     initializers: tuple[str, ...]
     pooled: bool
+    absent: tuple[str, ...] = ()
 
 
 def contrast_families(
@@ -98,6 +103,7 @@ def contrast_families(
     cells: Iterable[Sequence[str]] | None = None,
     outcome: str = "accuracy",
     n_column: str = "n_test",
+    pooled: Iterable[tuple[str, str]] | None = None,
 ) -> tuple[ContrastFamily, ...]:
     """Every contrast family that the table's treatments allow, the ones without contrasts left out.
 
@@ -113,14 +119,17 @@ def contrast_families(
     initializers, and tests the averages: seeds are shared between initializers, so that runs of
     one seed are no independent evidence. It uses the seeds at which every initializer has its
     pair. An initializer with fewer than three pairs in any cell is left out of all cells, with
-    reasons, so that all cells average the same initializers.
+    reasons, so that all cells average the same initializers. `pooled` fixes, as (initializer,
+    rewiring), the treatments that pooled contrasts are about (default: all of the table), so that
+    no other treatment changes one.
 
     Raises TableError for a bad table, unknown names, or a family that does not exist.
     """
     trials = table if isinstance(table, Trials) else arrange(table, outcome, n_column)
     declared = None if cells is None else list(cells)
     sizes = dict(families or {})
-    questions = _questions(trials, list(named))
+    founders = trials.parts if pooled is None else tuple(pooled)
+    questions = _questions(trials, list(named), founders)
     unknown = set(sizes) - set(questions)
     if unknown:
         raise TableError(unknown_name("contrast family", min(unknown), questions))
@@ -148,14 +157,16 @@ def family_sizes(parts: Sequence[tuple[str, str]], named: int = 0) -> dict[str, 
     return {name: size for name, size in sizes.items() if size}
 
 
-def _questions(trials: Trials, named: list[tuple[str, str]]) -> dict[str, list[_Question]]:
+def _questions(
+    trials: Trials, named: list[tuple[str, str]], founders: Sequence[tuple[str, str]]
+) -> dict[str, list[_Question]]:
     _refuse_two_spellings(trials)
     against_none, balance = _against_none(trials.parts), _balance(trials.parts)
     return {
         REWIRING: _singly(trials, against_none),
-        REWIRING_POOLED: _pooled(trials, against_none),
+        REWIRING_POOLED: _pooled(trials, founders, _against_none(founders)),
         BALANCE: _singly(trials, balance),
-        BALANCE_POOLED: _pooled(trials, balance),
+        BALANCE_POOLED: _pooled(trials, founders, _balance(founders)),
         NAMED: _singly(trials, [(trials.index(a), trials.index(b)) for a, b in named]),
     }
 
@@ -176,7 +187,7 @@ def _against_none(parts: Sequence[tuple[str, str]]) -> list[tuple[int, int]]:
 
 
 def _balance(parts: Sequence[tuple[str, str]]) -> list[tuple[int, int]]:
-    return _same_initializer(parts, lambda a, b: _bare(a) == "pa" and _bare(b) == "shuffle")
+    return _same_initializer(parts, lambda a, b: bare(a) == "pa" and bare(b) == "shuffle")
 
 
 def _same_initializer(
@@ -197,18 +208,25 @@ def _singly(trials: Trials, pairs: list[tuple[int, int]]) -> list[_Question]:
     ]
 
 
-def _pooled(trials: Trials, pairs: list[tuple[int, int]]) -> list[_Question]:
-    parts = trials.parts
-    grouped: dict[tuple[str, str], list[tuple[int, int]]] = {}
-    for i, j in pairs:
-        grouped.setdefault((parts[i][1], parts[j][1]), []).append((i, j))
-    return [
-        _Question(a, b, tuple(of), tuple(parts[i][0] for i, _ in of), pooled=True)
-        for (a, b), of in sorted(grouped.items())
-    ]
+def _pooled(
+    trials: Trials, founders: Sequence[tuple[str, str]], pairs: list[tuple[int, int]]
+) -> list[_Question]:
+    """One question for every two rewirings; `pairs` are places of arms among the founders."""
+    place = {part: i for i, part in enumerate(trials.parts)}
+    grouped: dict[tuple[str, str], dict[str, tuple[int | None, int | None]]] = {}
+    for one, other in (tuple(founders[i] for i in arms) for arms in pairs):
+        grouped.setdefault((one[1], other[1]), {})[one[0]] = place.get(one), place.get(other)
+    questions = []
+    for (a, b), of in sorted(grouped.items()):
+        there = {name: (i, j) for name, (i, j) in of.items() if i is not None and j is not None}
+        if there:
+            absent = tuple(name for name in of if name not in there)
+            pooled = tuple(there.values()), tuple(there)
+            questions.append(_Question(a, b, *pooled, pooled=True, absent=absent))
+    return questions
 
 
-def _bare(rewiring: str) -> str:
+def bare(rewiring: str) -> str:
     """A rewiring's name without its parameters."""
     return rewiring.partition("(")[0]
 
@@ -258,6 +276,8 @@ def _contrast(
     left_out: list[Unranked] = []
     if question.pooled:
         left_out = lacking(pairs, question.initializers, here.cells)
+        reasons = tuple(Reason(*cell, "absent", 0) for cell in here.cells)
+        left_out += [Unranked(name, reasons) for name in question.absent]
         pairs = pool(pairs, _complete(question, left_out))
     names = [question.treatment]
     more = np.array([failures.diverges_more], dtype=bool)

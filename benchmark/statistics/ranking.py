@@ -24,7 +24,6 @@ from benchmark.statistics.trials import Cell, Floats
 
 ALPHA = 0.05
 LEAST_GROUPS = 3
-_FACTORS = {"data sets": 0, "architectures": 1}
 
 
 def headlines(
@@ -151,7 +150,10 @@ def _columns(
     wider = population["high"] - population["low"] > seeds["high"] - seeds["low"]
     shown = {key: np.where(wider, population[key], seeds[key]) for key in seeds}
     p, p_tost = (np.fmax(seeds[key], population[key]) for key in ("p", "p_tost"))
-    seen = noncentrality(shown["df"], ALPHA / family) * shown["se"]
+    # A verdict takes the larger p, which at a strict level need not be the wider interval's.
+    seen = np.fmax(
+        *(noncentrality(of["df"], ALPHA / family) * of["se"] for of in (seeds, population))
+    )
     exists = ~np.isnan(population["se"])
     return {
         "estimate": estimate,
@@ -177,11 +179,15 @@ def _columns(
 
 
 def _sampled_groups(cells: Sequence[Cell]) -> dict[str, NDArray[np.intp]]:
-    """The factors with enough groups to stand for others like them, as codes per cell."""
-    codes = {
-        label: np.unique([cell[at] for cell in cells], return_inverse=True)[1]
-        for label, at in _FACTORS.items()
+    """The factors with enough groups to stand for others like them, as codes per cell.
+
+    An architecture with other arguments is no other architecture; a data set with others may be.
+    """
+    names = {
+        "data sets": [dataset for dataset, _, _ in cells],
+        "architectures": [architecture.partition("(")[0] for _, architecture, _ in cells],
     }
+    codes = {label: np.unique(of, return_inverse=True)[1] for label, of in names.items()}
     return {label: code for label, code in codes.items() if code.max() + 1 >= LEAST_GROUPS}
 
 

@@ -122,8 +122,8 @@ class Headline:
     `estimate`, `low` and `high` are log error ratios; their `_percent` twins, `change_percent`
     and `detectable_percent` are relative changes of the error. `seeds` holds what repeating the
     training would vary, `population` (None where no factor has three groups) what other data sets
-    or architectures would; shown are the wider interval and the larger p values. `rank` is None
-    where nothing is ranked.
+    or architectures would; shown are the wider interval, the larger p values and the larger
+    detectable change. `rank` is None where nothing is ranked.
     """
 
     treatment: str

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 CELL = ("dataset", "architecture", "recipe")
 KEY = (*CELL, "treatment", "seed")
+TEST_IMAGES = "n_test"
 
 _NAMED_ROWS = 5
 
@@ -33,7 +34,8 @@ def validate(
     was measured on; None if it is not needed). Other columns are kept untouched. Raises
     TableError, naming the rows, for: missing columns, empty keys, unknown statuses, seeds that are
     no whole numbers, outcomes of ok rows that are absent or outside [0, 1], two rows for one
-    trial, two numbers of images for one data set.
+    trial, two numbers of images for one cell, two numbers of test images (`n_test`) for one data
+    set: a recipe may set aside its own share of them for validation.
     """
     needed = [*KEY, "status", outcome] + ([n_column] if n_column else [])
     absent = [column for column in needed if column not in table.columns]
@@ -115,13 +117,15 @@ def _check_images(frame: pd.DataFrame, n_column: str, ok: pd.Series) -> None:
     images = frame[n_column]
     bad = (ok & images.isna()) | (images.notna() & ~((images >= 1) & (images % 1 == 0)))
     refuse(frame, bad, f"no valid {n_column}", "Write how many images the outcome was measured on.")
-    per_dataset = images.groupby(frame["dataset"])
-    differing = per_dataset.transform("min") != per_dataset.transform("max")
+    of_dataset = n_column == TEST_IMAGES
+    whole = "data set" if of_dataset else "cell"
+    alike = images.groupby([frame[column] for column in CELL[: 1 if of_dataset else None]])
+    differing = alike.transform("min") != alike.transform("max")
     refuse(
         frame,
         differing & images.notna(),
-        f"data set with more than one {n_column}",
-        f"Give every row of a data set the same {n_column}, or data sets of unlike size two names.",
+        f"{whole} with more than one {n_column}",
+        f"Give every row of a {whole} the same {n_column}, or {whole}s of unlike size two names.",
     )
 
 

@@ -79,7 +79,7 @@ def decompose(trials: Trials, treatments: Sequence[int]) -> Variance | None:
     The block has, in every cell, the first S seeds at which all the treatments are ok, S being the
     least such number over the cells. Seeds are nested in cells; the share of the seeds is what
     pairing takes out of every comparison. None with fewer than two treatments or seeds. A factor
-    without any effect still takes about its share of the degrees of freedom.
+    without any effect still takes about its degrees of freedom times the residual's mean square.
     """
     complete = (trials.status[:, treatments] == OK).all(axis=1)
     n_seeds = int(complete.sum(axis=-1).min(initial=len(trials.seeds[0])))

@@ -101,7 +101,8 @@ def run(
 
 def numbers(record: Record) -> tuple[Any, ...]:
     curves = {name: curve for name, curve in record.curves.items() if name != "seconds"}
-    return record.status, record.test_loss, curves, record.strength, record.provenance
+    origin = {name: value for name, value in record.provenance.items() if name != "finished"}
+    return record.status, record.test_loss, curves, record.strength, origin
 
 
 def kill(grid: Grid, folder: Path, steps: Steps) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from benchmark.execution.jobs import (
@@ -11,7 +13,7 @@ from benchmark.execution.jobs import (
     QueueEnd,
     Started,
     settle,
-    with_attempts,
+    with_circumstances,
 )
 from tests.conftest import make_cohort
 
@@ -73,9 +75,13 @@ def test_every_chain_of_failures_ends_with_one_record_a_trial(failure: str) -> N
     assert sorted(record.seed for record in records) == [0, 1, 2, 3]
 
 
-def test_records_say_which_attempt_they_come_from() -> None:
+def test_records_say_which_attempt_they_come_from_and_when_it_ended() -> None:
     finished = settle(Job(ONE, attempts=2), Outcome(failure="lost"), attempts=3)
-    assert with_attempts(finished).records[0].provenance["attempt"] == 3
+    before = datetime.now(UTC).replace(microsecond=0)
+    provenance = with_circumstances(finished).records[0].provenance
+    assert provenance["attempt"] == 3
+    ended = datetime.strptime(provenance["finished"], "%Y-%m-%dT%H:%M:%S%z")
+    assert before <= ended <= datetime.now(UTC)
 
 
 def test_the_queue_ends_once_and_when_a_worker_is_free_while_others_have_all_that_is_left() -> None:

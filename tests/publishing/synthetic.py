@@ -83,7 +83,11 @@ def write_results(
                     "status": status,
                     **results(rng, error, status, N_TEST.get(cell[0], 10_000), epochs, message),
                     "strength": strength(rng, rewiring, layers),
-                    "provenance": {**PROVENANCE, "cohort": {"size": 4, "place": s % 4}},
+                    "provenance": {
+                        **PROVENANCE,
+                        "cohort": {"size": 4, "place": s % 4},
+                        "finished": f"2026-11-{20 + s % 4}T12:30:{s % 60:02}Z",
+                    },
                     "schema": SCHEMA,
                 }
                 lines.append(json.dumps(record, separators=(",", ":")))

@@ -13,8 +13,9 @@ from benchmark.errors import StoreError, UsageError
 from benchmark.publishing import Board, check_all, publish
 from benchmark.publishing.evidence import gather
 from benchmark.publishing.findings import find
-from benchmark.publishing.manifests import contrast_sizes, merge_manifests
+from benchmark.publishing.manifests import contrast_sizes, founders, merge_manifests
 from benchmark.results.frame import load_manifest
+from benchmark.statistics.contrasts import REWIRING_POOLED
 from benchmark.trial import PROTOCOL
 from tests.publishing.synthetic import CELLS, write_results
 
@@ -46,22 +47,26 @@ def test_two_grids_make_one_board_whatever_their_order(tmp_path: Path) -> None:
     assert gather([str(tmp_path / "board")]).manifest["family"] == 20
 
 
-def test_contrast_families_are_as_large_as_the_manifests_say_at_most(tmp_path: Path) -> None:
+def test_families_have_the_size_of_the_first_source_that_has_them(tmp_path: Path) -> None:
     one = write_results(tmp_path / "one", ["timm", "timm+pa"], **SMALL)
     rewired = [f"{name}{ending}" for name in ("timm", "orthogonal") for ending in ("", "+pa")]
     two = write_results(tmp_path / "two", rewired, **SMALL)
     edit_manifest(one, contrast_families={"pa against shuffle": 20})
-    expected = {
-        "rewiring against none": 2,
-        "rewiring against none, pooled": 1,
-        "pa against shuffle": 20,
-    }
-    for sources in ([one, two], [two, one]):
+    edit_manifest(two, family=9)
+
+    def sizes(*sources: Path) -> tuple[int, dict[str, int]]:
         names = list(map(str, sources))
-        manifest = merge_manifests(list(map(load_manifest, names)), names, {"family": 9})
-        assert contrast_sizes(manifest) == expected
-        assert manifest["contrast_families"] == {"pa against shuffle": 20}
-    assert "contrast_families" not in gather([str(two)]).manifest
+        manifest = merge_manifests(list(map(load_manifest, names)), names, {})
+        assert merge_manifests([manifest], ["board"], {}) == manifest
+        for config in manifest["configs"]:
+            fixed = config["family"], config["contrast_families"]
+            assert fixed == (manifest["family"], manifest["contrast_families"])
+        assert contrast_sizes(manifest) == manifest["contrast_families"]
+        return manifest["family"], manifest["contrast_families"]
+
+    none, pooled = "rewiring against none", "rewiring against none, pooled"
+    assert sizes(one, two) == (1, {none: 1, pooled: 1, "pa against shuffle": 20})
+    assert sizes(two, one) == (9, {none: 2, pooled: 1, "pa against shuffle": 20})
 
 
 @pytest.mark.parametrize(
@@ -86,7 +91,6 @@ def test_sizes_of_contrast_families_that_are_none_are_refused(
     ("change", "says"),
     [
         ({"baseline": "orthogonal"}, "--baseline"),
-        ({"family": 7}, "--family"),
         ({"protocol": PROTOCOL + 1}, "protocol"),
         ({"margin": 0.1}, "margin"),
     ],
@@ -239,3 +243,28 @@ def test_a_source_that_is_not_there_is_named(tmp_path: Path) -> None:
         gather([str(tmp_path / "none.csv")], baseline="timm")
     with pytest.raises(UsageError, match="needs a source"):
         gather([])
+
+
+def test_the_first_source_founds_the_board_and_no_guest_joins_its_pooled_contrasts(
+    tmp_path: Path,
+) -> None:
+    one = write_results(tmp_path / "one", ["timm", "timm+pa"], CELLS, range(5))
+    everything = ["timm", "timm+pa", "orthogonal", "orthogonal+pa"]
+    two = write_results(tmp_path / "two", everything, CELLS, range(3))
+    lines = {json.loads(line)["trial"]: line for line in (one / "records.jsonl").open()}
+    own = [
+        line for line in (two / "records.jsonl").open() if json.loads(line)["trial"] not in lines
+    ]
+    (two / "records.jsonl").write_text("".join(own))
+    rules = {"family": 9, "contrast_families": {REWIRING_POOLED: 9}}
+    edit_manifest(one, **rules)
+    edit_manifest(two, **rules)
+    alone = find(gather([str(one)])).contrast_family(REWIRING_POOLED)
+    publish([str(one), str(two)], str(tmp_path / "board"))
+    again = gather([str(tmp_path / "board"), str(two)])
+    for evidence in (gather([str(one), str(two)]), again):
+        assert founders(evidence.manifest) == [("timm", "none"), ("timm", "pa")]
+        assert find(evidence).contrast_family(REWIRING_POOLED) == alone
+    assert founders(gather([str(two), str(one)]).manifest) == sorted(
+        (name, rewiring) for name in ("orthogonal", "timm") for rewiring in ("none", "pa")
+    )

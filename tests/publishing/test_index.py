@@ -31,7 +31,10 @@ def test_the_index_lists_every_board_with_its_winner_and_links_to_it(boards: Pat
     assert "| orthogonal+pa" in first
     assert "9 treatments, 2 data sets, 3 architectures, 5 seeds" in first
     assert "180/180" in first
+    assert "| 2026-11-23 |" in first
+    assert "| 2026-11-22 |" in second
     assert r"[a\|b](second/README.md)" in second
+    assert "| none below timm; closest: zeros" in second
 
 
 def test_the_check_of_a_folder_finds_what_was_edited_in_which_board(boards: Path) -> None:

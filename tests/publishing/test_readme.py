@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,11 +20,12 @@ from benchmark.publishing.findings import TARGET_SHARE, Findings, contrast_sizes
 from benchmark.publishing.pictures import Pictures
 from benchmark.publishing.ranking_tables import ranking_rows
 from benchmark.publishing.readme import render_readme
-from benchmark.publishing.run_tables import data_order_notes
-from benchmark.publishing.summary import sentences
-from benchmark.publishing.text import plain
+from benchmark.publishing.run_tables import data_order_notes, variance_table
+from benchmark.publishing.summary import sentences, what_seeds_vary
+from benchmark.publishing.text import p_value, plain
 from benchmark.statistics import data_order
 from benchmark.statistics.contrasts import REWIRING
+from benchmark.trial import CHANGED_VALUES
 from tests.publishing.conftest import NASTY
 from tests.publishing.synthetic import TREATMENTS, write_results
 from tests.publishing.test_text import MARKDOWN
@@ -46,16 +50,39 @@ def test_the_first_three_sentences_say_what_was_compared_found_and_how_surely(
     compared, found, sure = sentences(board.findings)
     assert compared.startswith("8 treatments were compared with the baseline timm in 4 cells")
     assert "180 networks trained" in compared
-    assert found.startswith("orthogonal+pa has the smallest test error over all cells")
+    assert found.startswith("orthogonal+pa has the smallest test error on average over the cells")
     assert "at most 5 %" in sure
     assert "0/180 runs diverged" in sure
     assert readme_of(board.folder).splitlines()[2] == f"{compared} {found} {sure}"
 
 
+def test_the_ranking_says_whether_seeds_vary_the_order_of_the_data(board: Board) -> None:
+    evidence = board.findings.evidence
+    shuffled = {"recipe": "shuffled", "recipe_content": {"data_seed": "per_seed"}}
+
+    def said(varying: int) -> str:
+        cells = [
+            {**cell, **(shuffled if place < varying else {})}
+            for place, cell in enumerate(evidence.manifest["cells"])
+        ]
+        manifest = {**evidence.manifest, "cells": cells}
+        return what_seeds_vary(Findings(replace(evidence, manifest=manifest)))
+
+    assert said(0).startswith("The seeds vary the weights alone: split, order")
+    assert said(1).startswith("With the recipes short, the seeds vary the weights alone")
+    assert said(4).startswith("From seed to seed the weights vary, and split, order")
+    assert said(0) in readme_of(board.folder)
+    assert said(0) in (Path(board.folder) / "index.html").read_text(encoding="utf-8")
+    no_config = replace(evidence, manifest={**evidence.manifest, "configs": []})
+    assert what_seeds_vary(Findings(no_config)) == ""
+
+
 def test_where_nothing_beats_the_baseline_the_second_sentence_says_so(tmp_path: Path) -> None:
     folder = write_results(tmp_path, ["timm", "zeros"], seeds=range(5))
     found = sentences(find(gather([str(folder)])))[1]
-    assert found.startswith("No ranked treatment has a smaller test error over all cells than timm")
+    assert found.startswith(
+        "No ranked treatment has a smaller test error than timm on average over"
+    )
 
 
 def test_no_table_has_more_than_twelve_columns_or_a_ragged_row(board: Board) -> None:
@@ -108,6 +135,33 @@ def test_contrast_families_have_the_size_that_the_grid_declares(findings: Findin
     assert sorted(sizes.values()) == [1, 2, 3, 6]
 
 
+def test_a_race_shows_its_p_and_what_it_speaks_of(board: Board) -> None:
+    early = readme_of(board.folder).partition("## Early training")[2]
+    first, _, *lines = early.strip().splitlines()
+    at = [header.strip() for header in first.split("|")].index("p, family-wise")
+    for name, race in board.findings.races().items():
+        row = next(line for line in lines if line.startswith(f"| {name} ")).split("|")
+        assert row[at].strip() == p_value(race.p_family)
+        assert row[-2].strip() == race.verdict
+    assert "They speak of these cells and no others; p allows for 8 comparisons." in early
+
+
+def test_shares_of_variance_stand_beside_what_a_source_without_effect_would_take(
+    findings: Findings,
+) -> None:
+    variance = findings.analysis and findings.analysis.variance
+    assert variance
+    rows = {
+        cells[1].strip(): [cell.strip() for cell in cells[2:-1]]
+        for line in variance_table(findings).splitlines()[2:]
+        if (cells := line.split("|"))
+    }
+    shares, df = variance.shares, variance.degrees_of_freedom
+    of_noise = 100 * shares["residual"] * df["seed"] / df["residual"]
+    assert rows["seed"] == [f"{100 * shares['seed']:.1f}", f"{of_noise:.1f}", str(df["seed"])]
+    assert rows["residual"][1] == "–"
+
+
 def test_the_four_claims_have_words_that_follow_from_their_numbers(findings: Findings) -> None:
     words = [claim.word for claim in claims(findings)]
     assert words == ["not shown", "supported", "supported", "not shown"]
@@ -121,13 +175,102 @@ def test_a_board_without_pa_claims_nothing_about_it(tmp_path: Path) -> None:
     assert words[1:] == ["no evidence here"] * 3
 
 
-def test_pa_that_makes_every_run_better_supports_the_fourth_claim(tmp_path: Path) -> None:
-    cells = [("fashion_mnist", f"net_{i}", "short") for i in range(8)]
+def edit_records(folder: Path, edit: Callable[[dict[str, Any]], None]) -> None:
+    path = folder / "records.jsonl"
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    for record in records:
+        edit(record)
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+
+
+@pytest.fixture
+def far_better(tmp_path: Path) -> Path:
+    """Pa lowers the error by a third in every run, after one epoch as well as at the end."""
+    cells = [("fashion_mnist", f"net_{i}", "short") for i in range(4)]
     treatments = ["timm", "timm+pa", "orthogonal", "orthogonal+pa"]
-    folder = write_results(tmp_path, treatments, cells, range(12), epochs=2, layers=0)
-    claim = claims(find(gather([str(folder)])))[3]
+    folder = write_results(tmp_path / "far", treatments, cells, range(6), epochs=2, layers=0)
+
+    def lower_errors(record: dict[str, Any]) -> None:
+        noise = 10 * record["seed"] + 3 * int(record["architecture"][-1])
+        wrong = 400 + noise - (133 if record["rewiring"] == "pa" else 0)
+        record["accuracy"] = 1 - wrong / record["n_test"]
+        record["epoch1_accuracy"] = 1 - wrong // 2 / record["n_validation"]
+
+    edit_records(folder, lower_errors)
+    return folder
+
+
+def test_pa_that_makes_every_run_better_supports_the_fourth_claim(far_better: Path) -> None:
+    claim = claims(find(gather([str(far_better)])))[3]
     assert claim.word == "supported"
-    assert "better" in claim.evidence
+    assert claim.evidence.count("is less with pa in 8/8 (cell, initializer)") == 2
+    assert claim.evidence.count(": better") == 2
+
+
+def test_the_fourth_claim_takes_training_as_well_as_testing(far_better: Path) -> None:
+    def worse_first(record: dict[str, Any]) -> None:
+        if record["rewiring"] == "pa":
+            record["epoch1_accuracy"] -= 0.3
+
+    edit_records(far_better, worse_first)
+    claim = claims(find(gather([str(far_better)])))[3]
+    assert claim.word == "contradicted"
+    assert "after one epoch is less with pa in 0/8 (cell, initializer)" in claim.evidence
+
+    edit_records(far_better, lambda record: record.pop("epoch1_accuracy"))
+    claim = claims(find(gather([str(far_better)])))[3]
+    assert claim.word == "not shown"
+    assert "Of training nothing is known" in claim.evidence
+
+
+def test_an_initializer_that_fails_with_pa_is_named_and_leaves_the_fourth_claim_unshown(
+    far_better: Path,
+) -> None:
+    def fail(record: dict[str, Any]) -> None:
+        if record["treatment"] == "orthogonal+pa" and record["architecture"] == "net_2":
+            record |= {"status": "diverged", "accuracy": None}
+
+    edit_records(far_better, fail)
+    found = find(gather([str(far_better)]))
+    claim = claims(found)[3]
+    assert claim.word == "not shown"
+    assert "7/8 (cell, initializer), and not compared in 1 without three pairs" in claim.evidence
+    assert "averaged over timm (orthogonal left out: fewer than three" in claim.evidence
+    (row,) = next(table.rows for title, table in contrast_tables(found) if "averaged over" in title)
+    assert "orthogonal left out" in row[2]
+    assert row[6].endswith(", 1 left out")
+    assert row[8:] == ("6/48", "0/48", "4 × 6")
+
+
+def test_a_run_that_rewiring_gave_other_values_contradicts_the_third_claim(
+    far_better: Path,
+) -> None:
+    def refuse(record: dict[str, Any]) -> None:
+        if record["rewiring"] == "pa" and record["seed"] < 2:
+            said = CHANGED_VALUES if record["seed"] else "is out of luck in"
+            record |= {"status": "error", "accuracy": None, "message": f"UsageError: {said} conv"}
+
+    edit_records(far_better, refuse)
+    claim = claims(find(gather([str(far_better)])))[2]
+    assert claim.word == "contradicted"
+    assert "in each of 32 runs of pa that finished" in claim.evidence
+    assert "as 8 did. Of 8 further runs without a result nothing is known." in claim.evidence
+
+
+def test_recipes_that_set_aside_unlike_shares_for_validation_make_one_board(
+    tmp_path: Path,
+) -> None:
+    folders = []
+    for epochs, images in ((8, 500), (9, 300)):  # apart, so that trial ids are
+        cells = [("digits", "plain_cnn", f"recipe_{epochs}")]
+        treatments = ["timm", "orthogonal"]
+        folder = write_results(tmp_path / f"{epochs}", treatments, cells, range(3), epochs=epochs)
+        edit_records(folder, lambda record, n=images: record.update(n_validation=n))
+        folders.append(str(folder))
+    early = find(gather(folders)).early
+    assert early is not None
+    assert early.epoch1 is not None
+    assert [row.treatment for row in early.epoch1.ranking] == ["orthogonal"]
 
 
 def test_unfinished_boards_say_so(tmp_path: Path) -> None:
@@ -173,6 +316,7 @@ def test_a_treatment_without_a_rank_shows_how_often_it_diverged(tmp_path: Path) 
     assert re.search(r"\| zeros +\| +0/0 \| fewer than 3 pairs", readme)
     failures = readme.partition("## Failures")[2].splitlines()
     assert failures[4].rstrip(" |").endswith("| Verdict")
+    assert failures[2].endswith("it does not allow for the number of treatments.")
     assert "**diverges more**" in next(line for line in failures if line.startswith("| orthogonal"))
     page = (out / "index.html").read_text(encoding="utf-8")
     row = page.partition('<th scope="row">orthogonal')[2].partition("</tr>")[0]

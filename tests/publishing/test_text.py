@@ -87,7 +87,16 @@ def test_changes_have_one_digit_until_they_are_large() -> None:
     assert change(150.4) == "+150"
     assert change_interval(-14.36, 3.2) == "[−14.4, +3.2]"
     assert change_interval(-81.4, 111.2) == "[−81, +111]"
-    assert change_interval(-100.0, 1e12) == "[unbounded]"
+    assert change(1e9) == "unbounded"
+    assert change_interval(-85.4, 1e12) == "[−85, unbounded]"
+
+
+def test_no_reduction_reads_as_one_by_100_percent() -> None:
+    assert change(-99.94) == "−99.9"
+    assert change(-99.96) == "−99.96"
+    assert change(-99.9999) == change(-100.0) == "−99.99"
+    assert change_interval(-99.7, 171.3) == "[−99.70, +171.30]"
+    assert change_interval(-99.4, 171.3) == "[−99, +171]"
 
 
 @pytest.mark.parametrize(
@@ -95,6 +104,8 @@ def test_changes_have_one_digit_until_they_are_large() -> None:
     [
         *((0.0004, "< 0.001"), (0.00123, "0.001"), (0.0496, "0.0496"), (0.05, "0.050")),
         *((0.0504, "0.0504"), (0.0512, "0.051"), (0.26, "0.26"), (1.0, "1")),
+        *((0.04996, "0.04996"), (0.0500001, "0.0500001"), (0.0999, "0.10"), (0.0994, "0.099")),
+        *((0.994, "0.99"), (0.996, "> 0.99"), (0.99999, "> 0.99")),
     ],
 )
 def test_p_values(p: float, text: str) -> None:

@@ -172,7 +172,9 @@ def compact(**provenance: Any) -> bytes:
 def test_what_is_kept_of_provenances_does_not_grow_with_the_cohorts() -> None:
     before = len(rows._around_cohort)
     for place in range(100):
-        line = compact(device="one of this test", cohort={"size": 100, "place": place}, attempt=1)
+        cohort = {"size": 100, "place": place}
+        finished = f"2026-11-25T04:00:{place % 60:02}Z"
+        line = compact(device="one of this test", cohort=cohort, attempt=1, finished=finished)
         assert read_row(line) == carefully(line, None)
     assert len(rows._around_cohort) == before + 1
 
@@ -185,6 +187,10 @@ def test_what_is_kept_of_provenances_does_not_grow_with_the_cohorts() -> None:
         {"device": '"cohort":{"size":4}', "cohort": {"size": 4}},
         {"device": {"cohort": {"size": 4}}},
         {"cohort": {"why": '}"cohort":{', "cohort": {}}, "attempt": 1},
+        {"cohort": {"size": 4}, "finished": "2026-11-25T04:00:00Z"},
+        {"cohort": {"size": 4}, "finished": "2026-11-25T04:00:00Z", "attempt": 1},
+        {"cohort": {"size": 4}, "device": {"finished": "2026-11-25T04:00:00Z"}},
+        {"cohort": {"size": 4}, "finished": None},
         {"cohort": None},
         {},
     ],

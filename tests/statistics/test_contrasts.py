@@ -294,3 +294,19 @@ def test_to_dict_is_plain(grid):
     family = contrast_families(grid)[0].to_dict()
     assert list(family) == ["name", "family", "margin", "target", "contrasts"]
     assert family["contrasts"][0]["headline"]["seeds"]["df"] > 0
+
+
+def test_no_other_initializer_changes_a_pooled_contrast_whose_initializers_are_fixed(
+    two_initializers,
+):
+    founders = [("a", "none"), ("a", "pa"), ("b", "none"), ("b", "pa"), ("c", "none"), ("c", "pa")]
+    guest = {"guest": [0.5, 0.5, 0.5], "guest+pa": [0.6, 0.6, 0.6], "guest+shuffle": [0.6] * 3}
+    guest |= {"a+shuffle": [0.9, 0.8, 0.85, 0.88]}
+    alone = contrast_families(two_initializers(), pooled=founders)
+    beside = contrast_families(two_initializers(**guest), pooled=founders)
+    pooled = "rewiring against none, pooled"
+    assert by_name(alone)[pooled] == by_name(beside)[pooled]
+    row = by_name(beside)[pooled].contrasts[0]
+    assert row.initializers == ("a", "b")
+    assert [(out.treatment, out.reasons[0].state) for out in row.left_out] == [("c", "absent")]
+    assert "pa against shuffle, pooled" not in by_name(beside)

@@ -9,6 +9,7 @@ import pytest
 
 from benchmark.statistics import analyse
 from benchmark.statistics.paired import mean_and_sd
+from benchmark.statistics.planning import noncentrality
 from benchmark.statistics.ranking import ranked, verdict
 
 
@@ -120,6 +121,14 @@ def test_two_groups_are_no_sample_and_three_are(random_table):
     assert three.population is not None
 
 
+def test_variants_of_one_architecture_are_no_sample_of_architectures(random_table):
+    table = random_table(1, datasets=2, architectures=3, failing=0.0)
+    names = {name: f"vit(depth={k})" for k, name in enumerate(table["architecture"].unique(), 2)}
+    table["architecture"] = table["architecture"].map(names)
+    row = analyse(table, "timm").ranking[0]
+    assert (row.cells, row.scope, row.population) == (6, "these cells", None)
+
+
 def test_the_shown_interval_is_the_wider_and_the_shown_p_the_larger(random_table):
     wider = set()
     for seed in range(12):
@@ -158,3 +167,18 @@ def test_the_family_is_paid_for_in_every_verdict_and_in_what_would_have_been_see
 )
 def test_the_first_verdict_that_applies_is_given(arguments, word):
     assert verdict(*arguments) == word
+
+
+def test_what_would_have_been_seen_allows_for_both_intervals_at_the_level_of_the_verdict(
+    random_table,
+):
+    narrower = 0
+    for seed in range(12):
+        table = random_table(seed, datasets=4, failing=0.0)
+        for row in analyse(table, "timm", family=20).ranking:
+            both = [row.seeds, row.population]
+            seen = [noncentrality(each.df, 0.05 / 20).item() * each.se for each in both]
+            assert row.detectable_percent == pytest.approx(-100 * np.expm1(-max(seen)), rel=1e-9)
+            widths = [each.high - each.low for each in both]
+            narrower += np.argmax(seen) != np.argmax(widths)
+    assert narrower

@@ -139,3 +139,18 @@ def test_seeds_may_differ_between_cells_and_be_huge(arm_rows, as_table):
 )
 def test_a_treatment_is_split_at_its_last_plus_outside_parentheses(name, parts):
     assert split_treatment(name) == parts
+
+
+def test_validation_images_are_those_of_a_cell_and_test_images_those_of_a_data_set(table):
+    other = table.assign(recipe="long")
+    early = {"epoch1_accuracy": 0.5, "n_validation": [500] * 8 + [300] * 8}
+    both = pd.concat([table, other], ignore_index=True).assign(**early)
+    arranged = arrange(both, "epoch1_accuracy", "n_validation")
+    assert dict(zip((cell[2] for cell in arranged.cells), arranged.images, strict=True)) == {
+        table["recipe"][0]: 500,
+        "long": 300,
+    }
+    with pytest.raises(TableError, match="cell with more than one n_validation"):
+        arrange(changed(both, 3, n_validation=300), "epoch1_accuracy", "n_validation")
+    with pytest.raises(TableError, match="data set with more than one n_test"):
+        arrange(both.assign(n_test=[1000] * 8 + [900] * 8))

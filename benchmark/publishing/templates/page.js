@@ -23,11 +23,14 @@ const minus = text => text.replace("-", "−");
 const signed = (value, digits) => (value > 0 && +value.toFixed(digits) ? "+" : "") +
   minus((+value.toFixed(digits) || 0).toFixed(digits));
 // Changes come rounded to the digits they are shown with.
-const changeDigits = (...values) => Math.max(...values.map(Math.abs)) < 100 ? 1 : 0;
-const change = value => value >= 1e9 ? "unbounded" : signed(value, changeDigits(value));
-const changeInterval = (low, high) => high >= 1e9 ? "[unbounded]" :
-  "[" + [low, high].map(x => signed(x, changeDigits(low, high))).join(", ") + "]";
-const pValue = p => !p ? "< 0.001" : p >= 0.9995 ? "1" : p.toFixed(p >= 0.1 ? 2 : p.toFixed(3) === "0.050" && p !== 0.05 ? 4 : 3);
+const changeDigits = (...values) => {
+  const digits = Math.max(...values) < 100 ? 1 : 0;
+  return values.some(value => +value.toFixed(digits) === -100) ? 2 : digits;
+};
+const change = (value, digits = changeDigits(value)) => value >= 1e9 ? "unbounded" : signed(value, digits);
+const changeInterval = (low, high) =>
+  "[" + [low, high].map(x => change(x, changeDigits(low, high))).join(", ") + "]";
+const pValue = p => p || "< 0.001";
 const state = {base: 0, q: "", init: "", rew: "", data: "", arch: "", sort: "", cell: ""};
 
 // Pairs (i, j), i < j, stand in the order of rows of a triangle.
@@ -132,7 +135,7 @@ const filter = () => {
 };
 
 const value = text => {
-  const plain = text.replace("−", "-").replace(/[×,*\[=]|< /g, "").trim();
+  const plain = text.replace("−", "-").replace(/[×,*\[=]|[<>] /g, "").trim();
   const ratio = plain.match(/^(\d+)\/(\d+)$/);
   if (ratio) return +ratio[1] / (+ratio[2] || 1);
   const number = parseFloat(plain);
