@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from benchmark.layers import Layer
     from benchmark.signals import LayerSignal, Signals
 
 DESCRIPTIONS = {
@@ -79,15 +80,16 @@ def measure(
     from benchmark.layers import describe
     from benchmark.signals import signals
 
-    names = [layer.name for layer, _ in describe(model)]
+    described = describe(model)
+    names = [layer.name for layer, _ in described]
     found = signals(model, images, labels, names, complete=complete)
-    return measures_with(model, found, complete=complete)
+    return measures_with(described, found, complete=complete)
 
 
-def measures_with(model: nn.Module, signals: Signals, *, complete: bool = True) -> ModelMeasures:
-    """Measure a model's weights; its signals are known."""
-    from benchmark.layers import describe
-
+def measures_with(
+    described: Sequence[tuple[Layer, nn.Parameter]], signals: Signals, *, complete: bool = True
+) -> ModelMeasures:
+    """Measure the weights that `describe` has found in a model; its signals are known."""
     by_name = {signal.name: signal for signal in signals.layers}
     order = {signal.name: place for place, signal in enumerate(signals.layers)}
     layers = [
@@ -101,7 +103,7 @@ def measures_with(model: nn.Module, signals: Signals, *, complete: bool = True) 
             ),
             by_name.get(layer.name),
         )
-        for layer, weight in describe(model)
+        for layer, weight in described
     ]
     layers.sort(key=lambda layer: order.get(layer.name, len(order)))
     return ModelMeasures(tuple(layers), signals)

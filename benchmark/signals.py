@@ -6,16 +6,17 @@ import contextlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn import functional
 
 from benchmark.layers import describe
 from benchmark.propagation import observed
+from benchmark.training.network import mean_losses
 
 if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle
@@ -86,9 +87,6 @@ class Networks(Protocol):
     def logits(self, images: torch.Tensor, each: bool = False) -> torch.Tensor:
         """Return [replicas, images, classes]; `images` are [replicas, images, ...] if for each."""
 
-    def weight(self, name: str) -> Output:
-        """Return the parameter of this name."""
-
     def tap(self, output: torch.Tensor) -> tuple[Output, torch.Tensor]:
         """Return what a module gave, and a copy of it with which the pass goes on."""
 
@@ -102,9 +100,6 @@ class Alone:
     def logits(self, images: torch.Tensor, each: bool = False) -> torch.Tensor:
         logits: torch.Tensor = self.model(images[0] if each else images)
         return logits.unsqueeze(0)
-
-    def weight(self, name: str) -> Output:
-        return Output(self.model.get_parameter(name))
 
     def tap(self, output: torch.Tensor) -> tuple[Output, torch.Tensor]:
         return Output(output), output.clone()
@@ -128,7 +123,13 @@ def signals(
     """
     if names is None:
         names = [layer.name for layer, _ in describe(model)]
-    (found,) = signals_of_each(Alone(model), images, labels, names, complete=complete)
+    trained: dict[str, torch.Tensor] = {}
+    if complete:
+        trained = {name: each for name, each in model.named_parameters() if each.requires_grad}
+    weights = {
+        name: Output(trained[f"{name}.weight"]) for name in names if f"{name}.weight" in trained
+    }
+    (found,) = signals_of_each(Alone(model), images, labels, names, weights, every_rank=complete)
     return found
 
 
@@ -137,26 +138,22 @@ def signals_of_each(
     images: torch.Tensor,
     labels: torch.Tensor,
     names: Sequence[str],
+    weights: Mapping[str, Output] = MappingProxyType({}),
     *,
-    complete: bool = True,
+    every_rank: bool = False,
 ) -> list[Signals]:
-    """As `signals`, of every replica of `networks`."""
+    """As `signals`, of every replica of `networks`.
+
+    Only of the `weights`, by name of their layer, there is a weight_gradient, and only with
+    `every_rank` another effective_rank than that of the last layer before the logits.
+    """
     images, labels = images[:IMAGES], labels[:IMAGES]
     outputs: dict[str, Output] = {}
-    model = networks.model
-    trained = {name for name, each in model.named_parameters() if each.requires_grad}
-    with observed(model), torch.enable_grad(), _outputs_kept(networks, names, outputs):
+    with observed(networks.model), torch.enable_grad(), _outputs_kept(networks, names, outputs):
         logits = networks.logits(images).float()
-        losses = functional.cross_entropy(
-            logits.flatten(0, 1), labels.repeat(len(logits)), reduction="none"
-        )
-        losses = losses.view(len(logits), -1).mean(1)
-        weights = {
-            name: networks.weight(f"{name}.weight")
-            for name in outputs
-            if complete and f"{name}.weight" in trained
-        }
-        found = _layer_signals(losses, outputs, weights, complete)
+        losses = mean_losses(logits, labels)
+        passed = {name: weight for name, weight in weights.items() if name in outputs}
+        found = _layer_signals(losses, outputs, passed, every_rank)
         outputs.clear()
         chosen = images[:_JACOBIAN_IMAGES].detach()
         distances = _isometry_distances(networks, chosen.expand(len(logits), *chosen.shape))

@@ -211,18 +211,22 @@ def stacked_logits(
     weights: dict[str, torch.Tensor],
     buffers: dict[str, Any],
     images: torch.Tensor,
-    seeds: Sequence[int],
+    seeds: Sequence[int] = (),
+    *,
+    own_images: bool = False,
 ) -> torch.Tensor:
     """Return the logits [replicas, images, classes] of `model` with each replica's state.
 
+    All replicas see the same images, or with `own_images` [replicas, images, ...] each its own.
     Raises RuntimeError for a model that draws random numbers in a way that no rule covers.
     """
 
-    def call(own_weights: Any, own_buffers: Any) -> torch.Tensor:
+    def call(own_weights: Any, own_buffers: Any, seen: torch.Tensor) -> torch.Tensor:
         with StackedLayers(seeds):
-            return functional_call(model, (own_weights, own_buffers), (images,))
+            return functional_call(model, (own_weights, own_buffers), (seen,))
 
-    return vmap(call, randomness="error")(weights, buffers)
+    in_dims = (0, 0, 0 if own_images else None)
+    return vmap(call, in_dims, randomness="error")(weights, buffers, images)
 
 
 def mean_losses(
