@@ -178,16 +178,14 @@ def _run(
 
 def _refuse_board(folder: str) -> None:
     """Raise UsageError for a published board, whose records a run would neither see nor keep."""
-    from benchmark.results.frame import COMPRESSED_RECORDS, read_file
-    from benchmark.results.lines import RECORDS
+    from benchmark.results.frame import is_board
 
-    if read_file(folder, COMPRESSED_RECORDS) is None or read_file(folder, RECORDS) is not None:
-        return
-    raise UsageError(
-        f"{folder} is a board, which is made of records and takes none. To train what it lacks,"
-        " take its records into a folder of your own and name that with --out:"
-        f" initbench merge {folder} --into results/NAME"
-    )
+    if is_board(folder):
+        raise UsageError(
+            f"{folder} is a board, which is made of records and takes none. To train what it lacks,"
+            " take its records into a folder of your own and name that with --out:"
+            f" initbench merge {folder} --into results/NAME"
+        )
 
 
 class ClosedBeside:

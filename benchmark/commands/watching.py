@@ -110,17 +110,15 @@ def _look(folder: str) -> tuple[RenderableType, int, bool]:
 
 def _records(folder: str) -> dict[str, Record]:
     """Return a run's records by trial; raises UsageError for a board, which has no run."""
-    from benchmark.results.frame import COMPRESSED_RECORDS
-    from benchmark.results.location import locate
+    from benchmark.results.frame import is_board
     from benchmark.results.store import read_store
 
-    records = read_store(folder).records
-    if not records and locate(folder).size(COMPRESSED_RECORDS) is not None:
+    if is_board(folder):
         raise UsageError(
             f"{folder} is a published board, not the folder of a run: its README.md says how its"
             " trials ended, trials.csv each of them"
         )
-    return records
+    return read_store(folder).records
 
 
 def _cells(manifest: Mapping[str, Any], found: Mapping[str, Record]) -> Table:

@@ -19,7 +19,7 @@ from benchmark.results import location
 from benchmark.results.lines import LONGEST_LINE, MANIFEST, RECORDS, read_record_lines
 from benchmark.results.location import locate
 from benchmark.results.rows import COLUMNS, FLOATS, Row, read_row
-from benchmark.results.segments import each_line, read_lines
+from benchmark.results.segments import SEGMENTS, each_line, read_lines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -183,6 +183,13 @@ def read_record_data(folder: str) -> tuple[str, bytes]:
         return RECORDS, lines
     data = unpack(packed, f"{folder.rstrip('/')}/{COMPRESSED_RECORDS}")
     return COMPRESSED_RECORDS, data[: data.rfind(b"\n") + 1]
+
+
+def is_board(folder: str) -> bool:
+    """Whether a folder is a published board: it holds records only compressed, and no run's."""
+    where = locate(folder)
+    packed = where.size(COMPRESSED_RECORDS) is not None
+    return packed and not where.size(RECORDS) and not where.names(SEGMENTS)
 
 
 def unpack(packed: bytes, where: str) -> bytes:
