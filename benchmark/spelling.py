@@ -36,6 +36,11 @@ class Call:
         return f"{self.name}({', '.join(parts)})" if parts else self.name
 
 
+def bare(text: str) -> str:
+    """Return the name of what is spelled `name(parameter=value, ...)`."""
+    return text.partition("(")[0]
+
+
 def split_top_level(text: str, separator: str) -> list[str]:
     """Split `text` at `separator` wherever no bracket is open."""
     pieces, depth, start = [], 0, 0

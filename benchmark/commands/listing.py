@@ -15,6 +15,7 @@ from rich.text import Text
 from benchmark import plugins, timm_cache
 from benchmark.documentation import marks, spelled
 from benchmark.errors import UsageError, unknown_name
+from benchmark.spelling import bare
 
 Row = dict[str, Any]
 
@@ -33,9 +34,9 @@ def show(kind: str, pattern: str, plugin: Sequence[str], *, as_json: bool) -> No
     """
     plugins.load_plugins(plugin)
     rows = list(_rows(kind, pattern))
-    matching = [row for row in rows if fnmatch.fnmatchcase(row["name"].partition("(")[0], pattern)]
+    matching = [row for row in rows if fnmatch.fnmatchcase(bare(row["name"]), pattern)]
     if not matching:
-        names = [row["name"].partition("(")[0] for row in rows]
+        names = [bare(row["name"]) for row in rows]
         singular = REGISTRIES[kind].kind if kind in REGISTRIES else kind[:-1]
         wild = "*" in pattern or "?" in pattern
         nothing = f"none of the {kind} matches {pattern!r}"

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmark.publishing.contrast_tables import averaged_over, qualified
 from benchmark.publishing.findings import Findings
-from benchmark.publishing.manifests import GUEST
+from benchmark.publishing.manifests import founding
 from benchmark.publishing.tables import table
 from benchmark.publishing.text import (
     Escape,
@@ -23,7 +23,8 @@ from benchmark.publishing.text import (
     signed,
     significant,
 )
-from benchmark.statistics.contrasts import REWIRING, REWIRING_POOLED, ContrastFamily, bare
+from benchmark.spelling import bare
+from benchmark.statistics.contrasts import REWIRING, REWIRING_POOLED, ContrastFamily
 from benchmark.statistics.paired import LEAST_PAIRS
 from benchmark.trial import CHANGED_VALUES
 
@@ -192,8 +193,8 @@ def _founding_pa(findings: Findings) -> set[str]:
     """The treatments with pa that the board was founded with."""
     return {
         str(each["treatment"])
-        for each in findings.evidence.manifest["treatments"]
-        if _is_pa(str(each["rewiring"])) and not each.get(GUEST)
+        for each in founding(findings.evidence.manifest)
+        if _is_pa(str(each["rewiring"]))
     }
 
 

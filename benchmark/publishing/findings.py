@@ -9,11 +9,12 @@ import numpy as np
 
 from benchmark.errors import UsageError
 from benchmark.publishing.evidence import CELL, Evidence, as_list
-from benchmark.publishing.manifests import GUEST, Cell, contrast_sizes, founders
+from benchmark.publishing.manifests import Cell, contrast_sizes, founders, founding
 from benchmark.publishing.marks import Mark, marks_of
+from benchmark.spelling import bare
 from benchmark.statistics import TableError, analyse, arrange
 from benchmark.statistics.association import Association, associate, associations
-from benchmark.statistics.contrasts import ContrastFamily, bare, contrast_families
+from benchmark.statistics.contrasts import ContrastFamily, contrast_families
 from benchmark.statistics.early import EarlyTraining, EpochsToTarget, early_training
 
 if TYPE_CHECKING:
@@ -154,8 +155,8 @@ def _first_epoch(
     """The contrasts of the founding pa with none after one epoch; none where some run lacks it."""
     asked = {
         str(each["treatment"])
-        for each in manifest["treatments"]
-        if not each.get(GUEST) and bare(str(each["rewiring"])) in ("none", "pa")
+        for each in founding(manifest)
+        if bare(str(each["rewiring"])) in ("none", "pa")
     }
     known = _known_early(frame[frame["treatment"].isin(asked)])
     if "epoch1_accuracy" not in known or not len(known):

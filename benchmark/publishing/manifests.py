@@ -76,13 +76,14 @@ def contrast_sizes(manifest: Mapping[str, Any]) -> dict[str, int]:
     return declared | sizes
 
 
+def founding(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the treatments that the board was founded with, as the manifest declares them."""
+    return [each for each in manifest["treatments"] if not each.get(GUEST)]
+
+
 def founders(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return (initializer, rewiring) of the treatments that the board was founded with, sorted."""
-    return sorted(
-        (each["initializer"], each["rewiring"])
-        for each in manifest["treatments"]
-        if not each.get(GUEST)
-    )
+    return sorted((each["initializer"], each["rewiring"]) for each in founding(manifest))
 
 
 def merge_manifests(
@@ -91,7 +92,7 @@ def merge_manifests(
     """Return the canonical manifest of all: sorted, each cell, treatment and trial once.
 
     Merging a canonical manifest alone changes nothing. The first source founds the board:
-    treatments that only others declare are marked as guests, see `founders`, and every family has
+    treatments that only others declare are marked as guests, see `founding`, and every family has
     the size that it has in the first manifest with that family, so that no guest changes what was
     there. Sizes are written out, and into the configs, from which the next guest takes them. Raises
     UsageError where the manifests disagree about anything else.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.errors import unknown_name
+from benchmark.spelling import bare
 from benchmark.statistics.analysis import check_arguments, comparisons
 from benchmark.statistics.failures import count_failures, failure_rows
 from benchmark.statistics.paired import Pairs, pair, pool
@@ -224,11 +225,6 @@ def _pooled(
             pooled = tuple(there.values()), tuple(there)
             questions.append(_Question(a, b, *pooled, pooled=True, absent=absent))
     return questions
-
-
-def bare(rewiring: str) -> str:
-    """A rewiring's name without its parameters."""
-    return rewiring.partition("(")[0]
 
 
 def _family(

@@ -9,6 +9,7 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike, NDArray
 
+from benchmark.spelling import bare
 from benchmark.statistics.paired import (
     LEAST_PAIRS,
     Bools,
@@ -185,7 +186,7 @@ def _sampled_groups(cells: Sequence[Cell]) -> dict[str, NDArray[np.intp]]:
     """
     names = {
         "data sets": [dataset for dataset, _, _ in cells],
-        "architectures": [architecture.partition("(")[0] for _, architecture, _ in cells],
+        "architectures": [bare(architecture) for _, architecture, _ in cells],
     }
     codes = {label: np.unique(of, return_inverse=True)[1] for label, of in names.items()}
     return {label: code for label, code in codes.items() if code.max() + 1 >= LEAST_GROUPS}
