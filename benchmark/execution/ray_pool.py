@@ -7,6 +7,7 @@ death shows at once and with its cause. Nodes that join are used, nodes that lea
 from __future__ import annotations
 
 import contextlib
+import gc
 import time
 from collections import Counter, deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -194,6 +195,9 @@ class RayExecutor:
         if not self._workers.head.silent:
             with contextlib.suppress(Exception):
                 self._workers.requests.withdraw()
+            # Ray ends the process where another thread, at work beside this, frees a reference
+            # while it shuts down; errors that Ray has raised hold theirs in cycles.
+            gc.collect()
             with contextlib.suppress(Exception):
                 self._ray.shutdown()
 
