@@ -49,13 +49,20 @@ def reproduce(
     then = execution.find_record(records, trial)
     load_plugins(plugins)
     again = execution.rebuild(then)
-    cohort = execution.rebuild_cohort(again, then, records)
+    cohort, alone = execution.rebuild_cohort(again, then, records)
     console.print(
         Text(
             f"{then.trial}: {plain(then.treatment)}, seed {then.seed}, in {plain(again.cell)},"
             f" {counted(again.cell.recipe.epochs, 'epoch')}"
         )
     )
+    if alone:
+        console.print(
+            Text(
+                "It is trained without the others of its cohort, so the last bits will differ:"
+                f" {plain(alone)}."
+            )
+        )
     threads = execution.threads_of(then)
     now = execution.run_again(cohort, again, device=device, threads=threads, data_dir=data_dir)
     found = execution.compare(then, now)

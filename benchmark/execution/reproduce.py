@@ -131,20 +131,26 @@ def rebuild(record: Record) -> Trial:
     return trial
 
 
-def rebuild_cohort(trial: Trial, record: Record, records: Mapping[str, Record]) -> Cohort:
+def rebuild_cohort(
+    trial: Trial, record: Record, records: Mapping[str, Record]
+) -> tuple[Cohort, str]:
     """Make the cohort that a trial was trained in anew, from the records of its members.
 
-    The trial alone where a member's record is missing or cannot be followed: it will differ in the
-    last bits, and `compare` says how many were trained together.
+    Where a member's record is missing or cannot be followed it is the trial alone, which will
+    differ in the last bits, and why.
     """
     from benchmark.grid import Cohort
 
-    members = _members(record)
-    try:
-        trials = [trial if each == trial.id else rebuild(records[each]) for each in members]
-    except (KeyError, UsageError):
-        trials = []
-    return Cohort(tuple(trials) or (trial,))
+    alone = Cohort((trial,))
+    trials = []
+    for member in _members(record):
+        if member not in records:
+            return alone, f"the record of the trial {member} is not here"
+        try:
+            trials.append(trial if member == trial.id else rebuild(records[member]))
+        except UsageError as error:
+            return alone, str(error)
+    return (Cohort(tuple(trials)) if trials else alone), ""
 
 
 def _members(record: Record) -> list[str]:

@@ -246,14 +246,16 @@ def test_a_trial_comes_out_bit_for_bit_in_its_cohort_and_nearly_alone() -> None:
     records = {each.trial: read_back(each) for each in train(make_cohort(*pairs))}
     then = list(records.values())[1]
     trial = rebuild(then)
-    cohort = rebuild_cohort(trial, then, records)
+    cohort, why = rebuild_cohort(trial, then, records)
+    assert why == ""
     assert [each.id for each in cohort.trials] == list(records)
     found = compare(then, run_again(cohort, trial, device="cpu", threads=1, data_dir=None))
     assert found.then.status == "ok"
     assert found.exact, [each for each in found.quantities if each.differing]
     assert found.environment == ()
-    lonely = rebuild_cohort(trial, then, {then.trial: then})
+    lonely, why = rebuild_cohort(trial, then, {then.trial: then})
     assert lonely.trials == (trial,)
+    assert why == f"the record of the trial {next(iter(records))} is not here"
     found = compare(then, run_again(lonely, trial, device="cpu", threads=1, data_dir=None))
     assert [each.name for each in found.environment] == ["trials trained together"]
     assert found.now.test_loss == pytest.approx(then.test_loss, rel=1e-3)
