@@ -92,7 +92,10 @@ def _on_meta(model: nn.Module) -> nn.Module:
 
 
 def _input_shapes(model: nn.Module) -> Iterator[tuple[int, ...]]:
-    """Yield the shapes of an input to try: the model's own, then others by its first weight."""
+    """Yield the shapes of an input to try: the model's own, then others by its first weight.
+
+    A first weight may see other channels than the images have: patches are rearranged before.
+    """
     first = next(
         (m for m in model.modules() if isinstance(m, (nn.Linear, nn.modules.conv._ConvNd))), None
     )
@@ -110,6 +113,9 @@ def _input_shapes(model: nn.Module) -> Iterator[tuple[int, ...]]:
         dimensions = len(first.kernel_size)
         for height, width in dict.fromkeys(sizes):
             yield (2, first.in_channels, *(height, width, width)[:dimensions])
+    for channels in dict.fromkeys([*(size[:1] if size else ()), 3, 1]):
+        for height, width in dict.fromkeys(sizes):
+            yield (2, channels, height, width)
 
 
 class _Recorder(TorchDispatchMode):

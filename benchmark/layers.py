@@ -129,7 +129,7 @@ def describe(model: nn.Module) -> list[tuple[Layer, nn.Parameter]]:
     from benchmark.surroundings import surroundings_of
 
     around = surroundings_of(model)
-    heads = _head_names(model, found)
+    heads = _head_names(model, found, around.last)
     layers = []
     for index, each in enumerate(found):
         module, shape = each.module, tuple(each.weight.shape)
@@ -191,10 +191,15 @@ def _attention_weights(prefix: str, module: nn.MultiheadAttention) -> Iterator[_
         yield _Found(name, module, weight, f"{name}_weight", None, Packing(rows=(width,)))
 
 
-def _head_names(model: nn.Module, found: list[_Found]) -> tuple[str, ...]:
+def _head_names(model: nn.Module, found: list[_Found], last: str | None) -> tuple[str, ...]:
+    """Name the layers that give the logits: what timm says, else the last one on the way there.
+
+    The last linear one that is registered where the way is not known.
+    """
     config = getattr(model, "pretrained_cfg", None) or {}
     classifier = config.get("classifier") if isinstance(config, dict) else None
     if classifier:
         return (classifier,) if isinstance(classifier, str) else tuple(classifier)
+    reached = [each.name for each in found if each.parameter == last]
     linear = [each.name for each in found if isinstance(each.module, nn.Linear)]
-    return tuple(linear[-1:])
+    return tuple(reached or linear[-1:])

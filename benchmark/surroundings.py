@@ -32,11 +32,15 @@ _PRELU_SLOPE = 0.25
 
 @dataclass(frozen=True)
 class Surroundings:
-    """By qualified name of the weights: activations (with slope), residual ends, the first."""
+    """By qualified name of the weights: activations (with slope), residual ends, first and last.
+
+    The last is None where no logits, a row for each image, stand at the end.
+    """
 
     activations: dict[str, tuple[str, float]] = field(default_factory=dict)
     residual_ends: frozenset[str] = frozenset()
     first: str | None = None
+    last: str | None = None
 
 
 _MOST_KEPT = 64
@@ -69,8 +73,9 @@ def _trace(model: nn.Module) -> Surroundings:
                 activations.setdefault(name, found)
     weights = {name: name for node in flow.weighted() for name in node.weights}
     ends = frozenset(name for each in branches_of(flow, weights, {}) for name in each.ends)
-    first = next((name for node in flow.weighted() for name in node.weights), None)
-    return Surroundings(activations, ends, first)
+    first, last = next(iter(weights), None), next(reversed(weights), None)
+    logits = len(flow.nodes[-1].shape) == 2
+    return Surroundings(activations, ends, first, last if logits else None)
 
 
 def activation_behind(node: Node) -> tuple[str, float] | None:

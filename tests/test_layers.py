@@ -145,6 +145,35 @@ def test_roles_on_a_network_that_timm_did_not_build() -> None:
     assert roles(nn.Linear(3, 2)) == {"": "head"}
 
 
+class HeadFirst(nn.Module):
+    """Registers its layers in another order than it executes them, as plugins do."""
+
+    def __init__(self, head: nn.Module) -> None:
+        super().__init__()
+        self.head, self.stem, self.gate = head, nn.Conv2d(3, 8, 3), nn.Linear(8, 8)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        values = self.stem(images).relu()
+        values = values * self.gate(values.mean((2, 3))).sigmoid()[:, :, None, None]
+        if isinstance(self.head, nn.Linear):
+            return self.head(values.mean((2, 3)))
+        return self.head(values).mean((2, 3))
+
+
+@pytest.mark.parametrize("head", [nn.Linear(8, 4), nn.Conv2d(8, 4, 1)])
+def test_the_head_of_a_plain_network_is_the_layer_executed_last(head: nn.Module) -> None:
+    assert roles(HeadFirst(head)) == {"head": "head", "stem": "stem"}
+
+
+@pytest.mark.parametrize("architecture", ["tresnet_m", "naflexvit_base_patch16_gap"])
+def test_a_network_that_rearranges_its_images_into_patches_has_roles(architecture: str) -> None:
+    with torch.device("meta"):
+        model = models.build(architecture, channels=1, classes=4, image_size=64, seed=0)
+    found = roles(model)
+    assert sum(role == "residual_end" for role in found.values()) > 20
+    assert any(layer.activation for layer, _ in describe(model))
+
+
 def test_index_and_depth_follow_the_order_of_registration(vit: nn.Module) -> None:
     found = [layer for layer, _ in describe(vit)]
     assert [layer.index for layer in found] == list(range(len(found)))
