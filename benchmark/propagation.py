@@ -41,6 +41,10 @@ def observed(model: nn.Module, differentiated: int = 1) -> Iterator[None]:
                 module.train()
                 if differentiated > 2:
                     hooks.append(module.register_forward_hook(_normalised_by_hand))
+            elif hasattr(module, "attention_bias_cache"):
+                # Only in training does timm compute its biases anew at every pass, so that they
+                # can be differentiated again and none is left behind. Dropout has its own mode.
+                module.training = True
         with torch.random.fork_rng(devices=list(devices)), sdpa_kernel(SDPBackend.MATH):
             yield
     finally:

@@ -27,6 +27,10 @@ IMAGES = 64
 _JACOBIAN_IMAGES = 4
 _MOST_LOGITS = 32
 
+_ROUNDING = 8 * torch.finfo(torch.float32).eps
+"""A singular value of a Jacobian in float32 that is no more than this share of the largest is its
+rounding, where none should be."""
+
 
 @dataclass(frozen=True)
 class LayerSignal:
@@ -53,7 +57,7 @@ class Signals:
 
     `isometry_distance` is the root mean square of the natural logarithm of the singular values of
     the logits' Jacobian in the pixels, 0 for a dynamical isometry (Pennington et al. 2017); NaN
-    where a singular value is 0 or the logits are too many to ask.
+    where a singular value is 0, but for rounding, or the logits are too many to ask.
     """
 
     layers: tuple[LayerSignal, ...]
@@ -244,7 +248,7 @@ def _isometry_distances(networks: Networks, images: torch.Tensor) -> list[float]
 
 
 def _distance(singular: NDArray[np.float64]) -> float:
-    if singular.min() <= 1e-12 * singular.max():
+    if singular.min() <= _ROUNDING * singular.max():
         return math.nan
     return float(np.sqrt(np.mean(np.log(singular) ** 2)))
 

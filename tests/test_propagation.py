@@ -74,6 +74,16 @@ def test_everything_is_as_it_was_behind_an_observation() -> None:
     assert not any(module._forward_hooks for module in model.modules())
 
 
+def test_cached_attention_biases_can_be_differentiated_again_and_none_is_left() -> None:
+    model = models.build("levit_128s", channels=3, classes=2, image_size=224, seed=0)
+    biases = [each for name, each in model.named_parameters() if "attention_biases" in name]
+    with observed(model):
+        for _ in range(2):
+            (slope, *_) = torch.autograd.grad(model(torch.randn(2, 3, 224, 224)).sum(), biases)
+    assert slope.isfinite().all()
+    assert not any(getattr(module, "attention_bias_cache", None) for module in model.modules())
+
+
 def test_batch_norm_normalises_by_the_batch() -> None:
     model = nn.Sequential(nn.BatchNorm2d(3)).eval()
     images = 5 + 3 * torch.randn(8, 3, 6, 6)

@@ -52,6 +52,15 @@ def test_an_orthogonal_linear_net_is_a_dynamical_isometry() -> None:
     assert distance == pytest.approx(math.log(3.0), rel=1e-5)
 
 
+def test_a_singular_value_that_is_0_but_for_rounding_leaves_no_distance() -> None:
+    model = nn.Sequential(nn.Linear(12, 8), nn.Tanh(), nn.Linear(8, 3))
+    images, labels = batch(64, 12)
+    assert math.isfinite(signals(model, images, labels).isometry_distance)
+    with torch.no_grad():
+        model[2].weight[2] = 0.3 * model[2].weight[0] + 0.7 * model[2].weight[1]
+    assert math.isnan(signals(model, images, labels).isometry_distance)
+
+
 def test_the_effective_rank_is_one_direction_of_four_where_all_inputs_are_alike() -> None:
     model = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Linear(4, 3))
     nn.init.eye_(model[0].weight)

@@ -137,8 +137,8 @@ def used(kernel: Tensor, windows: tuple[Windows, Windows]) -> Tensor:
 
 def pair(value: Any) -> tuple[int, int]:
     """Return what holds down and across."""
-    first, second = value if isinstance(value, (tuple, list)) else (value, value)
-    return int(first), int(second)
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    return int(values[0]), int(values[-1])
 
 
 _RULES: dict[Any, Any] = {torch.conv2d: _one_pixel, functional.avg_pool2d: mean_of_all}

@@ -293,7 +293,8 @@ def _dropout(
 ) -> Tensor:
     if not training or p == 0:
         return input
-    return input * layers.keep(input, 1 - p).div_(1 - p)
+    kept = layers.keep(input, 1 - p)
+    return input * (kept.div_(1 - p) if p < 1 else kept)
 
 
 def _bernoulli_(layers: StackedLayers, tensor: Tensor, p: float = 0.5) -> Tensor:

@@ -90,7 +90,12 @@ def test_stacked_convolutions_are_those_of_each_replica() -> None:
 
 
 @pytest.mark.parametrize(
-    "how", [{"dilation": 2}, {"padding": "same"}, {"padding": "same", "dilation": (2, 1)}], ids=str
+    "how",
+    [
+        *({"dilation": 2}, {"padding": "same"}, {"padding": "same", "dilation": (2, 1)}),
+        {"stride": (2,), "padding": (1,)},
+    ],
+    ids=str,
 )
 @pytest.mark.parametrize("shared", [False, True])
 def test_dilated_and_evenly_padded_convolutions_are_stacked(

@@ -13,6 +13,7 @@ from benchmark.training.course import Candidate, build
 from benchmark.training.data import CellData
 from benchmark.training.network import Network, Stack, clip_each
 from benchmark.training.optimization import make_optimizer, make_schedule
+from benchmark.training.stacked_layers import StackedLayers
 from benchmark.trial import Cell
 from tests.conftest import make_cell, make_cohort
 
@@ -117,6 +118,14 @@ def test_dropout_and_stochastic_depth_draw_from_the_trials_own_stream(data: Cell
         for name, value in alone.items():
             torch.testing.assert_close(together[name][place], value[0], rtol=1e-6, atol=1e-9)
             torch.testing.assert_close(swapped[name][2 - place], value[0], rtol=1e-6, atol=1e-9)
+
+
+def test_dropout_of_everything_gives_zeros_in_a_stack_as_alone() -> None:
+    def dropped(values: torch.Tensor) -> torch.Tensor:
+        with StackedLayers((1, 2)):
+            return functional.dropout(values, 1.0, True)
+
+    assert torch.equal(torch.func.vmap(dropped)(torch.ones(2, 5)), torch.zeros(2, 5))
 
 
 def test_evaluation_uses_each_replicas_running_statistics(data: CellData) -> None:
