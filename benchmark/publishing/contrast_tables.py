@@ -20,6 +20,7 @@ from benchmark.publishing.text import (
     p_value,
     share,
 )
+from benchmark.publishing.verdicts import with_failures
 from benchmark.statistics.contrasts import (
     BALANCE,
     BALANCE_POOLED,
@@ -102,7 +103,8 @@ def averaged_over(contrast: Contrast, escape: Escape) -> str:
 
 
 def qualified(contrast: Contrast, verdict: str) -> str:
-    """Return a verdict that says so where it is not about all the initializers asked for."""
+    """Return a verdict that says so where it is not about all initializers, or all runs."""
+    verdict = with_failures(verdict, contrast.failures, contrast.reference_failures)
     return f"{verdict}, {len(contrast.left_out)} left out" if contrast.left_out else verdict
 
 

@@ -22,6 +22,7 @@ from benchmark.publishing.text import (
     md,
     share,
 )
+from benchmark.publishing.verdicts import with_failures
 from benchmark.results.frame import folders_in, read_file
 from benchmark.results.lines import MANIFEST
 
@@ -126,7 +127,7 @@ def _row(name: str, findings: Findings) -> tuple[str, ...]:
     first = [row for row in (analysis.ranking if analysis else ()) if row.rank == 1]
     best = (NOTHING, NOTHING, NOTHING)
     if first:
-        row, marks = first[0], findings.marks()
+        row, marks, failures = first[0], findings.marks(), findings.failures()
         inside = change_interval(row.low_percent, row.high_percent)
         names = listed(
             f"{md(each.treatment)} {letters(marks.get(each.treatment, ()))}".strip()
@@ -135,7 +136,9 @@ def _row(name: str, findings: Findings) -> tuple[str, ...]:
         best = (
             names if row.estimate < 0 else f"none below {md(evidence.baseline)}; closest: {names}",
             f"{change(row.change_percent)} {inside} {scope(row)}",
-            row.verdict,
+            with_failures(
+                row.verdict, failures.get(row.treatment), failures.get(evidence.baseline)
+            ),
         )
     return (
         f"[{md(evidence.manifest['name'])}]({quote(name)}/README.md)",

@@ -24,6 +24,7 @@ from benchmark.publishing.text import (
     share,
     significant,
 )
+from benchmark.publishing.verdicts import with_failures
 from benchmark.statistics.results import Headline, Unranked
 
 _STATES = {"absent": "no run in", "too_few": "fewer than 3 pairs in"}
@@ -53,6 +54,7 @@ def ranking_rows(findings: Findings) -> list[RankingRow]:
     if analysis is None:
         return []
     ties = Counter(row.rank for row in analysis.ranking)
+    failures = findings.failures()
     plain_rows = _rows_without_rank(findings)
     baseline = replace(
         plain_rows[analysis.baseline],
@@ -67,7 +69,9 @@ def ranking_rows(findings: Findings) -> list[RankingRow]:
             change=change(row.change_percent),
             interval=change_interval(row.low_percent, row.high_percent),
             p_family=p_value(row.p_family),
-            verdict=row.verdict,
+            verdict=with_failures(
+                row.verdict, failures.get(row.treatment), failures.get(analysis.baseline)
+            ),
             detectable=change(-row.detectable_percent) if row.state == "tested" else NOTHING,
         )
         for row in analysis.ranking

@@ -17,16 +17,9 @@ from benchmark.publishing.text import (
     plain,
     share,
 )
+from benchmark.publishing.verdicts import VERDICTS
 from benchmark.statistics.results import Headline
 
-VERDICTS = (
-    "better",
-    "better where it trains",
-    "equivalent",
-    "no difference shown",
-    "identical",
-    "worse",
-)
 _SCOPES = {
     "data sets": "over data sets like these, on these architectures",
     "architectures": "over architectures like these, on these data sets",

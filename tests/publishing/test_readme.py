@@ -242,6 +242,29 @@ def test_an_initializer_that_fails_with_pa_is_named_and_leaves_the_fourth_claim_
     assert row[8:] == ("6/48", "0/48", "4 × 6")
 
 
+@pytest.mark.parametrize(("seeds", "word"), [(1, "better"), (2, "better where it trains")])
+def test_a_verdict_that_speaks_well_of_who_diverges_more_counts_the_failures(
+    far_better: Path, tmp_path: Path, seeds: int, word: str
+) -> None:
+    def fail(record: dict[str, Any]) -> None:
+        if record["treatment"] == "timm+pa" and record["seed"] < seeds:
+            record |= {"status": "diverged", "accuracy": None}
+
+    edit_records(far_better, fail)
+    qualified = f"{word}, diverged {4 * seeds}/24 against 0/24"
+    found = find(gather([str(far_better)]))
+    verdicts = {row.treatment: row.verdict for row in ranking_rows(found)}
+    assert verdicts["timm+pa"] == qualified
+    assert verdicts["orthogonal+pa"] == "better"
+    tables = dict(contrast_tables(found))
+    (rows,) = (each.rows for title, each in tables.items() if "by initializer" in title)
+    assert qualified in next(row for row in rows if row[0] == "timm+pa")
+    publish([str(far_better)], str(tmp_path / "board"))
+    early = readme_of(tmp_path / "board").partition("## Early training")[2]
+    assert qualified in early
+    assert f'<td class="v">{qualified}<' in (tmp_path / "board" / "index.html").read_text("utf-8")
+
+
 def test_a_run_that_rewiring_gave_other_values_contradicts_the_third_claim(
     far_better: Path,
 ) -> None:
