@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from benchmark.publishing.findings import Findings
+from benchmark.publishing.manifests import Cell
 from benchmark.publishing.marks import legend, letters, marks_used
 from benchmark.publishing.tables import table
 from benchmark.publishing.text import (
@@ -25,9 +27,9 @@ from benchmark.publishing.text import (
     significant,
 )
 from benchmark.publishing.verdicts import with_failures
-from benchmark.statistics.results import Headline, Unranked
-
-_STATES = {"absent": "no run in", "too_few": "fewer than 3 pairs in"}
+from benchmark.statistics.paired import LEAST_PAIRS
+from benchmark.statistics.results import Arm, Headline, Unranked
+from benchmark.wording import counted
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def ranking_rows(findings: Findings) -> list[RankingRow]:
         plain_rows[analysis.baseline],
         change="0",
         verdict="baseline",
-        epochs="×1" if findings.races() else NOTHING,
+        epochs=f"×1{_of_runs(findings, analysis.baseline)}" if findings.races() else NOTHING,
     )
     return [baseline] + [
         replace(
@@ -92,6 +94,7 @@ def _rows_without_rank(findings: Findings) -> dict[str, RankingRow]:
     for name in findings.evidence.treatments:
         k_of_n, race = failures.get(name), races.get(name)
         ratio = race.overall.median_ratio if race else None
+        epochs = NOTHING if ratio is None else f"×{number(ratio)}"
         rows[name] = RankingRow(
             rank=NOTHING,
             treatment=name,
@@ -102,11 +105,16 @@ def _rows_without_rank(findings: Findings) -> dict[str, RankingRow]:
             verdict="unranked",
             detectable=NOTHING,
             failures=share(k_of_n.k, k_of_n.n) if k_of_n else share(0, 0),
-            epochs=NOTHING if ratio is None else f"×{number(ratio)}",
+            epochs=epochs + _of_runs(findings, name) if race else NOTHING,
             milliseconds=significant(costs.get(name)),
             runs=pairs.get(name, NOTHING),
         )
     return rows
+
+
+def _of_runs(findings: Findings, name: str) -> str:
+    """In how many of its runs a treatment reached the target, in brackets behind its epochs."""
+    return f" ({share(*(findings.reached or {}).get(name, (0, 0)))})"
 
 
 def ranking_table(findings: Findings) -> str:
@@ -122,7 +130,7 @@ def ranking_table(findings: Findings) -> str:
         "Verdict",
         "Detectable, %",
         "Diverged, k/n",
-        f"Epochs to target, × {baseline}",
+        f"Epochs to target, × {baseline} (reached, k/n)",
         "Initialization, ms",
         "Cells × pairs",
     )
@@ -161,7 +169,10 @@ def unranked_rows(findings: Findings, escape: Escape = md) -> list[tuple[str, st
     analysis = findings.analysis
     if analysis is None:
         return []
-    rows = [(row.treatment, _because(row, escape)) for row in analysis.unranked]
+    arms = findings.arms()
+    rows = [
+        (row.treatment, _because(row, analysis.baseline, arms, escape)) for row in analysis.unranked
+    ]
     seen = {row.treatment for row in analysis.failures}
     rows += [(name, "no run yet") for name in findings.evidence.treatments if name not in seen]
     return rows
@@ -219,14 +230,31 @@ def _emphasised(verdict: str) -> str:
     return f"**{verdict}**" if verdict.startswith(("better", "worse")) else verdict
 
 
-def _because(row: Unranked, escape: Escape) -> str:
-    by_state: dict[str, list[str]] = {}
+def _because(
+    row: Unranked, baseline: str, arms: Mapping[tuple[Cell, str], Arm], escape: Escape
+) -> str:
+    """Which cells a treatment lacks pairs in, and whether the baseline is the cause."""
+    found: dict[str, list[str]] = {}
     for reason in row.reasons:
-        cell = escape(plain(f"{reason.dataset} / {reason.architecture} / {reason.recipe}"))
-        by_state.setdefault(reason.state, []).append(cell)
-    return "; ".join(
-        f"{_STATES.get(state, state)} {listed(cells, most=3)}" for state, cells in by_state.items()
-    )
+        cell = reason.dataset, reason.architecture, reason.recipe
+        own, other = arms.get((cell, row.treatment)), arms.get((cell, baseline))
+        lacking = _lacking(reason.state, own, other, escape(plain(baseline)))
+        found.setdefault(lacking, []).append(escape(plain(" / ".join(cell))))
+    return "; ".join(f"{why} {listed(cells, most=3)}" for why, cells in found.items())
+
+
+def _lacking(state: str, own: Arm | None, other: Arm | None, baseline: str) -> str:
+    """What a cell has not enough of, the arms' runs in it being `own` and `other`."""
+    if state == "absent":
+        if other:
+            return "no run in"
+        return f"no run of {baseline} in" if own else f"no run of it or {baseline} in"
+    if other and other.n_ok < LEAST_PAIRS:
+        others = counted(other.n_ok, "ok run")
+        if own and own.n_ok >= LEAST_PAIRS:
+            return f"fewer than 3 pairs, as {baseline} has {others}, in"
+        return f"fewer than 3 pairs, as it has {own.n_ok if own else 0} and {baseline} {others}, in"
+    return "fewer than 3 pairs in"
 
 
 def headline_text(headline: Headline | None) -> str:

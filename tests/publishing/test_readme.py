@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +14,13 @@ from typing import Any
 import pytest
 
 from benchmark.publishing import Board, publish
+from benchmark.publishing.cell_tables import spread_table
 from benchmark.publishing.claims import claims
 from benchmark.publishing.contrast_tables import contrast_tables
 from benchmark.publishing.evidence import gather
 from benchmark.publishing.findings import TARGET_SHARE, Findings, contrast_sizes, find
 from benchmark.publishing.pictures import Pictures
-from benchmark.publishing.ranking_tables import ranking_rows
+from benchmark.publishing.ranking_tables import ranking_rows, unranked_rows
 from benchmark.publishing.readme import render_readme
 from benchmark.publishing.run_tables import data_order_notes, variance_table
 from benchmark.publishing.summary import sentences, what_seeds_vary
@@ -27,7 +29,7 @@ from benchmark.statistics import data_order
 from benchmark.statistics.contrasts import REWIRING
 from benchmark.trial import CHANGED_VALUES
 from tests.publishing.conftest import NASTY
-from tests.publishing.synthetic import TREATMENTS, write_results
+from tests.publishing.synthetic import CELLS, TREATMENTS, write_results
 from tests.publishing.test_text import MARKDOWN
 
 
@@ -343,7 +345,83 @@ def test_a_treatment_without_a_rank_shows_how_often_it_diverged(tmp_path: Path) 
     assert "**diverges more**" in next(line for line in failures if line.startswith("| orthogonal"))
     page = (out / "index.html").read_text(encoding="utf-8")
     row = page.partition('<th scope="row">orthogonal')[2].partition("</tr>")[0]
-    assert '>unranked<td class="n">12/12<td class="n">–<td class="n">24<td class="n">0/12' in row
+    assert (
+        '>unranked<td class="n">12/12<td class="n">– (0/12)<td class="n">24<td class="n">0/12'
+        in row
+    )
+
+
+def test_a_treatment_without_a_rank_is_not_blamed_for_what_the_baseline_lacks(
+    tmp_path: Path,
+) -> None:
+    treatments = ["timm", "orthogonal", "kaiming_normal"]
+    folder = write_results(tmp_path, treatments, seeds=range(4))
+
+    def lose(record: dict[str, Any]) -> None:
+        place = [cell[:2] for cell in CELLS].index((record["dataset"], record["architecture"]))
+        name, seed = record["treatment"], record["seed"]
+        if name == "timm" and (place == 1 and seed < 2):
+            record |= {"status": "lost", "accuracy": None}
+        if name == "kaiming_normal" and (place in (1, 2) and seed < 3):
+            record |= {"status": "diverged", "accuracy": None}
+
+    edit_records(folder, lose)
+    path = folder / "records.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    kept = [
+        line
+        for line in lines
+        if (each := json.loads(line))["treatment"] != "timm" or each["dataset"] == "digits"
+    ]
+    path.write_text("".join(kept))
+    assert dict(unranked_rows(find(gather([str(folder)])), plain)) == {
+        "orthogonal": "fewer than 3 pairs, as timm has 2 ok runs, in digits / test_vit / short;"
+        " no run of timm in fashion_mnist / test_resnet / short",
+        "kaiming_normal": "fewer than 3 pairs in digits / plain_cnn / short; fewer than 3 pairs, as"
+        " it has 1 and timm 2 ok runs, in digits / test_vit / short; no run of timm in"
+        " fashion_mnist / test_resnet / short",
+    }
+
+
+def test_epochs_to_the_target_stand_beside_the_runs_that_reached_it(
+    results: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "results"
+    shutil.copytree(results, folder)
+
+    def stall(record: dict[str, Any]) -> None:
+        if record["treatment"] == "orthogonal" and record["seed"] > 0:
+            record["curves"]["validation_accuracy"] = [0.1] * 8
+
+    edit_records(folder, stall)
+    board = publish([str(folder)], str(tmp_path / "board"))
+    epochs = {row.treatment: row.epochs for row in ranking_rows(board.findings)}
+    race = board.findings.races()["orthogonal"].overall
+    assert epochs["orthogonal"] == f"×{race.median_ratio:.2f} (4/20)"
+    assert epochs["timm"] == f"×1 ({race.reached_baseline}/20)"
+    for name in ("README.md", "index.html"):
+        text = (tmp_path / "board" / name).read_text(encoding="utf-8")
+        assert "(reached, k/n)" in text
+        assert epochs["orthogonal"] in text
+
+
+@pytest.mark.parametrize(
+    ("ratios", "shown"),
+    [((0.0, 1.5), "0.00"), ((0.5, 2.0), "1.00"), ((None, 1.5), "1.50 (1/2 cells)")],
+)
+def test_a_treatment_that_never_varies_shows_no_spread(
+    findings: Findings, ratios: tuple[float | None, ...], shown: str
+) -> None:
+    analysis = findings.analysis
+    assert analysis
+    rows = [row for row in analysis.comparisons if row.treatment == "orthogonal"]
+    tested = tuple(
+        replace(row, spread_sd_ratio=ratio, spread_t=-9.0, spread_p=0.0)
+        for row, ratio in zip(rows, ratios, strict=False)
+    )
+    table = spread_table(replace(findings, analysis=replace(analysis, comparisons=tested)))
+    cells = [cell.strip() for cell in table.splitlines()[-1].split("|")[1:-1]]
+    assert cells == ["orthogonal", shown, "0/2", "2/2"]
 
 
 def test_more_contrasts_than_were_allowed_for_are_said_to_be(tmp_path: Path) -> None:

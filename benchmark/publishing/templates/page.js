@@ -143,7 +143,7 @@ const value = text => {
   const ratio = plain.match(/^(\d+)\/(\d+)$/);
   if (ratio) return +ratio[1] / (+ratio[2] || 1);
   const number = parseFloat(plain);
-  return plain === NONE || plain === "" ? null : Number.isNaN(number) ? text.toLowerCase() : number;
+  return plain.startsWith(NONE) || plain === "" ? null : Number.isNaN(number) ? text.toLowerCase() : number;
 };
 const compare = (a, b) => typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));
 const sort = () => {
