@@ -72,7 +72,11 @@ def _variance_predicts(findings: Findings) -> Claim:
     evidence = (
         f"Spearman's ρ between strength variance and test accuracy over the treatments'"
         f" means, averaged over {counted(found.n_cells, 'cell')}: {signed(found.rho)}"
-        f" {interval(found.low, found.high)}, over other {found.over}."
+        + (
+            f" {interval(found.low, found.high)}, over other {found.over}."
+            if found.over
+            else f". That is a description without an interval: {found.reason}."
+        )
     )
     word = NOT_SHOWN
     if found.high is not None and found.high < 0:

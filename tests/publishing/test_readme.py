@@ -171,6 +171,17 @@ def test_the_four_claims_have_words_that_follow_from_their_numbers(findings: Fin
     assert re.search(r"in \d+/12 \(cell, initializer\)", claims(findings)[3].evidence)
 
 
+def test_the_first_claim_is_only_described_where_initializers_are_few(findings: Findings) -> None:
+    claim = claims(findings)[0]
+    assert claim.word == "not shown"
+    assert "a description without an interval: fewer than 5 initializers" in claim.evidence
+    assert findings.strength
+    more = replace(findings.strength, low=-0.9, high=-0.1, over="initializers", reason=None)
+    claim = claims(replace(findings, strength=more))[0]
+    assert claim.word == "supported"
+    assert claim.evidence.endswith(" [−0.90, −0.10], over other initializers.")
+
+
 def test_a_board_without_pa_claims_nothing_about_it(tmp_path: Path) -> None:
     folder = write_results(tmp_path, ["timm", "orthogonal"], seeds=range(3))
     words = [claim.word for claim in claims(find(gather([str(folder)])))]
