@@ -23,7 +23,6 @@ from benchmark.publishing.text import (
     NOTHING,
     change,
     change_interval,
-    counted,
     listed,
     md,
     p_value,
@@ -32,6 +31,7 @@ from benchmark.publishing.text import (
     slug,
 )
 from benchmark.publishing.verdicts import with_failures
+from benchmark.wording import counted
 
 _HEADERS = (
     "Treatment",

@@ -20,7 +20,6 @@ from benchmark.publishing.summary import scope
 from benchmark.publishing.text import (
     change,
     change_interval,
-    counted,
     listed,
     number,
     p_value,
@@ -31,6 +30,7 @@ from benchmark.publishing.text import (
 from benchmark.publishing.verdicts import UNSETTLED
 from benchmark.statistics.early import EpochsToTarget
 from benchmark.statistics.results import Analysis, Headline
+from benchmark.wording import counted
 
 LEVEL = 0.05
 

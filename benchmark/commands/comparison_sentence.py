@@ -5,17 +5,10 @@ from __future__ import annotations
 from benchmark.commands.comparing import Compared
 from benchmark.commands.sources import Cell
 from benchmark.publishing.summary import scope
-from benchmark.publishing.text import (
-    change,
-    change_interval,
-    counted,
-    number,
-    p_value,
-    plain,
-    share,
-)
+from benchmark.publishing.text import change, change_interval, number, p_value, plain, share
 from benchmark.statistics.results import Analysis
 from benchmark.version import __version__
+from benchmark.wording import counted
 
 
 def sentence(compared: Compared) -> str:

@@ -11,15 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmark.errors import FAILED, StoreError
-from benchmark.publishing.text import (
-    NOTHING,
-    counted,
-    last_line,
-    percent,
-    plain,
-    share,
-    significant,
-)
+from benchmark.publishing.text import NOTHING, last_line, percent, plain, share, significant
+from benchmark.wording import counted
 
 if TYPE_CHECKING:
     from benchmark.execution.reproduce import Quantity, Reproduction

@@ -10,7 +10,6 @@ from benchmark.publishing.manifests import Cell
 from benchmark.publishing.tables import table
 from benchmark.publishing.text import (
     NOTHING,
-    counted,
     interval,
     md,
     number,
@@ -20,6 +19,7 @@ from benchmark.publishing.text import (
     signed,
 )
 from benchmark.statistics.results import Arm, Comparison
+from benchmark.wording import counted
 
 MARK_LEVEL = 0.05
 _FOLDED_FROM = 150

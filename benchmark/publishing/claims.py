@@ -15,7 +15,6 @@ from benchmark.publishing.tables import table
 from benchmark.publishing.text import (
     Escape,
     change_interval,
-    counted,
     interval,
     md,
     number,
@@ -27,6 +26,7 @@ from benchmark.spelling import bare
 from benchmark.statistics.contrasts import REWIRING, REWIRING_POOLED, ContrastFamily
 from benchmark.statistics.paired import LEAST_PAIRS
 from benchmark.trial import CHANGED_VALUES
+from benchmark.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd

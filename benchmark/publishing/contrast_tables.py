@@ -13,7 +13,6 @@ from benchmark.publishing.text import (
     cells_by_pairs,
     change,
     change_interval,
-    counted,
     listed,
     md,
     number,
@@ -31,6 +30,7 @@ from benchmark.statistics.contrasts import (
     ContrastFamily,
 )
 from benchmark.statistics.results import ERROR_PERCENT
+from benchmark.wording import counted
 
 _TITLES = {
     REWIRING_POOLED: "Each rewiring against none, averaged over initializers",

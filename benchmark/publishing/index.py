@@ -12,19 +12,11 @@ from benchmark.publishing.marks import letters
 from benchmark.publishing.run_tables import total_seconds
 from benchmark.publishing.summary import scope, status_counts
 from benchmark.publishing.tables import table
-from benchmark.publishing.text import (
-    NOTHING,
-    change,
-    change_interval,
-    counted,
-    hours,
-    listed,
-    md,
-    share,
-)
+from benchmark.publishing.text import NOTHING, change, change_interval, hours, listed, md, share
 from benchmark.publishing.verdicts import with_failures
 from benchmark.results.frame import folders_in, read_file
 from benchmark.results.lines import MANIFEST
+from benchmark.wording import counted
 
 INDEX = "README.md"
 LEADERBOARD = "leaderboard"

@@ -20,7 +20,8 @@ from benchmark.publishing.pictures import Pictures
 from benchmark.publishing.plots.ranks import ranks_note
 from benchmark.publishing.tables import table
 from benchmark.publishing.templating import template
-from benchmark.publishing.text import counted, hours, md, percent, plain, share
+from benchmark.publishing.text import hours, md, percent, plain, share
+from benchmark.wording import counted
 
 _GAP = re.compile(r"\n(?:[ ]*\n)+")
 """Blank lines, however many the template's conditions have left."""

@@ -15,7 +15,6 @@ from benchmark.publishing.text import (
     NOTHING,
     change,
     change_interval,
-    counted,
     hours,
     last_line,
     listed,
@@ -29,6 +28,7 @@ from benchmark.publishing.text import (
 from benchmark.publishing.verdicts import with_failures
 from benchmark.statistics.results import Analysis, Failures, Headline
 from benchmark.statistics.variance import data_order
+from benchmark.wording import counted
 
 _MESSAGES = 12
 

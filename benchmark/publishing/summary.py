@@ -10,7 +10,6 @@ from benchmark.publishing.text import (
     Escape,
     change_digits,
     change_interval,
-    counted,
     listed,
     md,
     number,
@@ -19,6 +18,7 @@ from benchmark.publishing.text import (
 )
 from benchmark.publishing.verdicts import VERDICTS
 from benchmark.statistics.results import Headline
+from benchmark.wording import counted
 
 _SCOPES = {
     "data sets": "over data sets like these, on these architectures",
