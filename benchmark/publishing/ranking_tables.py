@@ -42,6 +42,7 @@ class RankingRow:
     change: str
     interval: str
     p_family: str
+    p_holm: str
     verdict: str
     detectable: str
     failures: str
@@ -71,6 +72,7 @@ def ranking_rows(findings: Findings) -> list[RankingRow]:
             change=change(row.change_percent),
             interval=change_interval(row.low_percent, row.high_percent),
             p_family=p_value(row.p_family),
+            p_holm=p_value(row.p_holm),
             verdict=with_failures(
                 row.verdict, failures.get(row.treatment), failures.get(analysis.baseline)
             ),
@@ -102,6 +104,7 @@ def _rows_without_rank(findings: Findings) -> dict[str, RankingRow]:
             change=NOTHING,
             interval=NOTHING,
             p_family=NOTHING,
+            p_holm=NOTHING,
             verdict="unranked",
             detectable=NOTHING,
             failures=share(k_of_n.k, k_of_n.n) if k_of_n else share(0, 0),
@@ -126,7 +129,7 @@ def ranking_table(findings: Findings) -> str:
         *(("Marks",) if marks_used(findings.evidence.manifest) else ()),
         f"Test error against {baseline}, %",
         "95 % interval",
-        "p, family-wise",
+        "p, family-wise (Holm)",
         "Verdict",
         "Detectable, %",
         "Diverged, k/n",
@@ -141,7 +144,7 @@ def ranking_table(findings: Findings) -> str:
             *((row.marks,) if "Marks" in headers else ()),
             row.change,
             row.interval,
-            row.p_family,
+            row.p_family if row.p_holm == NOTHING else f"{row.p_family} ({row.p_holm})",
             _emphasised(row.verdict),
             row.detectable,
             row.failures,

@@ -137,6 +137,18 @@ def test_contrast_families_have_the_size_that_the_grid_declares(findings: Findin
     assert sorted(sizes.values()) == [1, 2, 3, 6]
 
 
+def test_the_ranking_shows_holms_p_beside_that_of_the_verdict(board: Board) -> None:
+    analysis = board.findings.analysis
+    assert analysis
+    ranking = readme_of(board.folder).partition("## Ranking")[2].strip().splitlines()
+    at = [header.strip() for header in ranking[0].split("|")].index("p, family-wise (Holm)")
+    shown = {line.split("|")[2].strip(): line.split("|")[at].strip() for line in ranking[2:11]}
+    assert shown["timm"] == "–"
+    for row in analysis.ranking:
+        assert shown[row.treatment] == f"{p_value(row.p_family)} ({p_value(row.p_holm)})"
+    assert any(row.p_holm < row.p_family for row in analysis.ranking)
+
+
 def test_a_race_shows_its_p_and_what_it_speaks_of(board: Board) -> None:
     early = readme_of(board.folder).partition("## Early training")[2]
     first, _, *lines = early.strip().splitlines()
