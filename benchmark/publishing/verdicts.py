@@ -24,7 +24,8 @@ def with_failures(verdict: str, own: Failures | None, other: Failures | None) ->
     A verdict is about the pairs that trained, and its "where it trains" takes a test of the
     failures that few of them do not pass.
     """
-    more = own and other and own.k * other.n > other.k * own.n
-    if not (own and other and more) or verdict in (UNSETTLED, "worse"):
+    if not own or not other or verdict in (UNSETTLED, "worse"):
+        return verdict
+    if own.k * other.n <= other.k * own.n:
         return verdict
     return f"{verdict}, diverged {share(own.k, own.n)} against {share(other.k, other.n)}"
