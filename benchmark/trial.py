@@ -24,12 +24,22 @@ SCHEMA = 1
 
 Status = Literal["ok", "diverged", "out_of_memory", "timeout", "lost", "error"]
 STATUSES: tuple[Status, ...] = get_args(Status)
+RESULTS: tuple[Status, ...] = ("ok", "diverged")
+"""The statuses that say something of a treatment."""
 
 CHANGED_VALUES = "changed the values of"
 """What the message of a run says whose rewiring did other than permute."""
 
 CellKey = tuple[str, str, str]
 """Data set, architecture and recipe name of a cell."""
+
+
+def counts_over(status: Status, earlier: Status | None) -> bool:
+    """Whether a record counts in place of an earlier one of its trial, if there is one.
+
+    The last does, but for one without a result after one with: a result is never lost again.
+    """
+    return status in RESULTS or earlier not in RESULTS
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ from benchmark.publishing.text import (
     NOTHING,
     change,
     change_interval,
-    counted,
     listed,
     md,
     p_value,
@@ -31,6 +30,8 @@ from benchmark.publishing.text import (
     share,
     slug,
 )
+from benchmark.publishing.verdicts import with_failures
+from benchmark.wording import counted
 
 _HEADERS = (
     "Treatment",
@@ -120,7 +121,8 @@ def _caveats(compared: Compared, marks: dict[str, tuple[Mark, ...]]) -> list[str
 
 def _row(compared: Compared, marks: dict[str, tuple[Mark, ...]]) -> tuple[str, ...]:
     analysis, headline = compared.analysis, compared.headline
-    own = next(row for row in analysis.failures if row.treatment == compared.treatment)
+    failures = {row.treatment: row for row in analysis.failures}
+    own, other = failures[compared.treatment], failures[compared.reference]
     found = (NOTHING, NOTHING, NOTHING, "not tested")
     over = ""
     if headline:
@@ -128,7 +130,7 @@ def _row(compared: Compared, marks: dict[str, tuple[Mark, ...]]) -> tuple[str, .
             change(headline.change_percent),
             change_interval(headline.low_percent, headline.high_percent),
             p_value(headline.p_family),
-            headline.verdict,
+            with_failures(headline.verdict, own, other),
         )
         over = f", {scope(headline)}"
     names = [

@@ -12,7 +12,8 @@ import typer
 
 from benchmark.commands.sources import Cell, Source, read_sources
 from benchmark.errors import UsageError
-from benchmark.publishing.text import counted, listed, plain
+from benchmark.publishing.text import listed, plain
+from benchmark.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,7 +20,6 @@ from benchmark.publishing.summary import scope
 from benchmark.publishing.text import (
     change,
     change_interval,
-    counted,
     listed,
     number,
     p_value,
@@ -28,10 +27,10 @@ from benchmark.publishing.text import (
     plain,
     share,
 )
+from benchmark.publishing.verdicts import UNSETTLED
 from benchmark.statistics.early import EpochsToTarget
 from benchmark.statistics.results import Analysis, Headline
-
-SETTLED = ("better", "better where it trains", "worse", "equivalent", "identical")
+from benchmark.wording import counted
 
 LEVEL = 0.05
 
@@ -76,7 +75,7 @@ def _over_cells(compared: Compared) -> Iterator[Line]:
     if row is None:
         yield "no verdict", _lacking(compared)
     elif row.state == "identical":
-        yield "verdict", "identical: every pair of runs has the same accuracy"
+        yield "verdict", f"{row.verdict}: every pair of runs has the same accuracy"
     else:
         yield "error of A against B", f"{change(row.change_percent)} %"
         yield (
@@ -94,7 +93,7 @@ def _over_cells(compared: Compared) -> Iterator[Line]:
             )
         yield "p", f"{p_value(row.p)}; {_family(analysis, row)}"
         yield "verdict", _verdict(analysis, row)
-        if row.excludes_zero and row.verdict not in SETTLED:
+        if row.excludes_zero and row.verdict == UNSETTLED:
             yield (
                 "",
                 "The interval excludes 0 without a verdict: it is for one comparison, the"
@@ -116,11 +115,10 @@ def _keys(reasons: Iterable[object]) -> list[Cell]:
 
 
 def _verdict(analysis: Analysis, row: Headline) -> str:
-    if row.verdict == "equivalent":
-        return f"equivalent: within {number(100 * analysis.margin, 1)} % of the error"
-    if row.verdict == "better where it trains":
-        return "better where it trains, and A diverges more often"
-    return {"better": "A is better", "worse": "A is worse"}.get(row.verdict, row.verdict)
+    word = {"better": "A is better", "worse": "A is worse"}.get(row.verdict, row.verdict)
+    if row.verdict.startswith("equivalent"):
+        word += f": within {number(100 * analysis.margin, 1)} % of the error"
+    return f"{word}, and A diverges more often" if "where it trains" in row.verdict else word
 
 
 def _family(analysis: Analysis, row: Headline) -> str:
@@ -200,7 +198,7 @@ def _sensitivity(compared: Compared) -> Iterator[Line]:
         f"a difference of {ends[0] if ends[0] == ends[1] else ' to '.join(ends)} points,"
         " each with 80 % power",
     )
-    if row and row.verdict in SETTLED:
+    if row and row.verdict != UNSETTLED:
         yield "to settle it", "no more seeds: the verdict stands"
         return
     if row and analysis.family * row.seeds.p < LEVEL:

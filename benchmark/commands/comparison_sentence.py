@@ -5,17 +5,10 @@ from __future__ import annotations
 from benchmark.commands.comparing import Compared
 from benchmark.commands.sources import Cell
 from benchmark.publishing.summary import scope
-from benchmark.publishing.text import (
-    change,
-    change_interval,
-    counted,
-    number,
-    p_value,
-    plain,
-    share,
-)
+from benchmark.publishing.text import change, change_interval, number, p_value, plain, share
 from benchmark.statistics.results import Analysis
 from benchmark.version import __version__
+from benchmark.wording import counted
 
 
 def sentence(compared: Compared) -> str:
@@ -44,12 +37,12 @@ def sentence(compared: Compared) -> str:
         f"{f' ({allowing})' if analysis.family > 1 else ''}"
     )
     found = {
-        "identical": f"{a} and {b} gave the same accuracy in every pair of runs",
+        "identical": f"{a} and {b} gave the same accuracy in every pair of runs that trained",
         "equivalent": f"{a} was equivalent to {b} within {number(100 * analysis.margin, 1)} %: it"
         f" changed {error}",
         "no difference shown": f"no difference between {a} and {b} was shown: {a} changed {error};"
         f" a change of {change(-row.detectable_percent)} % would have been seen with 80 % power",
-    }.get(row.verdict, f"{a} changed {error}, against {b}")
+    }.get(row.verdict.removesuffix(" where it trains"), f"{a} changed {error}, against {b}")
     where = "" if row.state == "identical" else f", {scope(row)}"
     return (
         f"In {count_cells(analysis.cells)} ({_extent(analysis)}) with {seeds}, {found}{where};"

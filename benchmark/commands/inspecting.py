@@ -12,7 +12,8 @@ from rich.text import Text
 
 from benchmark.errors import UsageError
 from benchmark.narrow import Name
-from benchmark.publishing.text import NOTHING, counted, plain, significant
+from benchmark.publishing.text import NOTHING, plain, significant
+from benchmark.wording import counted
 
 if TYPE_CHECKING:
     import torch

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from benchmark.errors import FAILED, UsageError
-from benchmark.publishing.text import counted, listed, plain
+from benchmark.publishing.text import listed, plain
+from benchmark.wording import counted
 
 if TYPE_CHECKING:
     from benchmark.results.merge import Merge, Offer, Refusal

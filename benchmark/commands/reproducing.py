@@ -11,15 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmark.errors import FAILED, StoreError
-from benchmark.publishing.text import (
-    NOTHING,
-    counted,
-    last_line,
-    percent,
-    plain,
-    share,
-    significant,
-)
+from benchmark.publishing.text import NOTHING, last_line, percent, plain, share, significant
+from benchmark.wording import counted
 
 if TYPE_CHECKING:
     from benchmark.execution.reproduce import Quantity, Reproduction
@@ -71,9 +64,9 @@ def reproduce(
 
 
 def read_records(folder: str) -> dict[str, Record]:
-    """Return the last record of every trial of a results folder or a board."""
+    """Return the record that counts of every trial of a results folder or a board."""
     from benchmark.results.frame import read_record_data
-    from benchmark.results.lines import read_record_lines
+    from benchmark.results.lines import by_trial, read_record_lines
 
     name, lines = read_record_data(folder)
     if not lines:
@@ -81,7 +74,7 @@ def read_records(folder: str) -> dict[str, Record]:
             f"{folder} has no records, neither records.jsonl nor records.jsonl.gz; name a folder"
             " that 'initbench run' wrote to, or a board"
         )
-    return {record.trial: record for _, record in read_record_lines(lines, f"{folder}/{name}")}
+    return by_trial(record for _, record in read_record_lines(lines, f"{folder}/{name}"))
 
 
 def _spread(then: Record, records: Iterable[Record]) -> tuple[int, float] | None:

@@ -10,9 +10,10 @@ from benchmark.commands.seeding import SeedPlan
 from benchmark.commands.sources import cell_labels
 from benchmark.narrow import Name
 from benchmark.publishing.cell_tables import in_points
-from benchmark.publishing.text import NOTHING, counted, listed, number, percent, plain, signed
+from benchmark.publishing.text import NOTHING, listed, number, percent, plain, signed
 from benchmark.statistics import Plan
 from benchmark.statistics.planning import TIERS, detectable
+from benchmark.wording import counted
 
 CLIMBING = (
     "Choose the number of seeds before the run and test once: climbing from 5 to 10 to 30 with a"

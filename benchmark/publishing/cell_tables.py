@@ -10,7 +10,6 @@ from benchmark.publishing.manifests import Cell
 from benchmark.publishing.tables import table
 from benchmark.publishing.text import (
     NOTHING,
-    counted,
     interval,
     md,
     number,
@@ -20,6 +19,7 @@ from benchmark.publishing.text import (
     signed,
 )
 from benchmark.statistics.results import Arm, Comparison
+from benchmark.wording import counted
 
 MARK_LEVEL = 0.05
 _FOLDED_FROM = 150
@@ -124,14 +124,14 @@ def spread_table(findings: Findings) -> str:
     rows = []
     for name in ranked_order(findings):
         found = tested.get(name, [])
-        ratios = [math.log(row.spread_sd_ratio) for row in found if row.spread_sd_ratio]
         if not found:
             continue
-        low = [row for row in found if (row.spread_p or 1) < MARK_LEVEL]
+        low = [row for row in found if row.spread_p is not None and row.spread_p < MARK_LEVEL]
         wider = sum((row.spread_t or 0) > 0 for row in low)
-        mean = number(math.exp(sum(ratios) / len(ratios))) if ratios else NOTHING
         tests = len(found)
-        rows.append((md(name), mean, share(wider, tests), share(len(low) - wider, tests)))
+        rows.append(
+            (md(name), _mean_ratio(found), share(wider, tests), share(len(low) - wider, tests))
+        )
     headers = (
         "Treatment",
         "sd against the baseline's, ratio (geometric mean over cells)",
@@ -139,6 +139,16 @@ def spread_table(findings: Findings) -> str:
         "Narrower at p < .05, cells",
     )
     return table(headers, rows, "lrrr") if rows else ""
+
+
+def _mean_ratio(found: list[Comparison]) -> str:
+    """The geometric mean over cells, 0 if one is; a baseline that never varies has no ratio."""
+    ratios = [row.spread_sd_ratio for row in found if row.spread_sd_ratio is not None]
+    if not ratios:
+        return NOTHING
+    mean = math.exp(sum(map(math.log, ratios)) / len(ratios)) if min(ratios) > 0 else 0.0
+    rest = f" ({share(len(ratios), len(found))} cells)" if len(ratios) < len(found) else ""
+    return number(mean) + rest
 
 
 def ranked_order(findings: Findings) -> list[str]:

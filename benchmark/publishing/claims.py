@@ -15,7 +15,6 @@ from benchmark.publishing.tables import table
 from benchmark.publishing.text import (
     Escape,
     change_interval,
-    counted,
     interval,
     md,
     number,
@@ -27,6 +26,7 @@ from benchmark.spelling import bare
 from benchmark.statistics.contrasts import REWIRING, REWIRING_POOLED, ContrastFamily
 from benchmark.statistics.paired import LEAST_PAIRS
 from benchmark.trial import CHANGED_VALUES
+from benchmark.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +72,11 @@ def _variance_predicts(findings: Findings) -> Claim:
     evidence = (
         f"Spearman's ρ between strength variance and test accuracy over the treatments'"
         f" means, averaged over {counted(found.n_cells, 'cell')}: {signed(found.rho)}"
-        f" {interval(found.low, found.high)}, over other {found.over}."
+        + (
+            f" {interval(found.low, found.high)}, over other {found.over}."
+            if found.over
+            else f". That is a description without an interval: {found.reason}."
+        )
     )
     word = NOT_SHOWN
     if found.high is not None and found.high < 0:

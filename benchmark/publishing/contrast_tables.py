@@ -13,13 +13,13 @@ from benchmark.publishing.text import (
     cells_by_pairs,
     change,
     change_interval,
-    counted,
     listed,
     md,
     number,
     p_value,
     share,
 )
+from benchmark.publishing.verdicts import with_failures
 from benchmark.statistics.contrasts import (
     BALANCE,
     BALANCE_POOLED,
@@ -30,6 +30,7 @@ from benchmark.statistics.contrasts import (
     ContrastFamily,
 )
 from benchmark.statistics.results import ERROR_PERCENT
+from benchmark.wording import counted
 
 _TITLES = {
     REWIRING_POOLED: "Each rewiring against none, averaged over initializers",
@@ -102,7 +103,8 @@ def averaged_over(contrast: Contrast, escape: Escape) -> str:
 
 
 def qualified(contrast: Contrast, verdict: str) -> str:
-    """Return a verdict that says so where it is not about all the initializers asked for."""
+    """Return a verdict that says so where it is not about all initializers, or all runs."""
+    verdict = with_failures(verdict, contrast.failures, contrast.reference_failures)
     return f"{verdict}, {len(contrast.left_out)} left out" if contrast.left_out else verdict
 
 

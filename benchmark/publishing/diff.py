@@ -10,16 +10,9 @@ from benchmark.publishing.evidence import Evidence, gather
 from benchmark.publishing.findings import Findings, find
 from benchmark.publishing.ranking_tables import unranked_rows
 from benchmark.publishing.tables import table
-from benchmark.publishing.text import (
-    NOTHING,
-    change,
-    change_interval,
-    counted,
-    listed,
-    md,
-    signed,
-)
+from benchmark.publishing.text import NOTHING, change, change_interval, listed, md, signed
 from benchmark.statistics.results import Comparison, Headline
+from benchmark.wording import counted
 
 _SETTINGS = ("name", "protocol", "baseline", "family", "margin", "target")
 _MOST_CELLS = 60

@@ -25,6 +25,7 @@ from benchmark.publishing.manifests import (
 from benchmark.publishing.table_source import is_table, read_table
 from benchmark.results.frame import load_manifest, make_frame, read_rows
 from benchmark.results.rows import Row
+from benchmark.trial import RESULTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,9 +115,9 @@ def gather(
     """Read results folders, boards and tidy tables (.csv) as the evidence of one board.
 
     The options override what the manifests say; a board from tables alone needs a `baseline`. In
-    one source the last record of a trial counts; over sources, a record with a result counts over
-    one without. Raises UsageError or StoreError for sources that cannot be read, that disagree
-    about a setting, a cell, or the result of a trial.
+    one source the last record of a trial counts; in one as over several, a record with a result
+    counts over one without. Raises UsageError or StoreError for sources that cannot be read, that
+    disagree about a setting, a cell, or the result of a trial.
     """
     if not sources:
         raise UsageError("a board needs a source: a results folder, a board or a table")
@@ -168,8 +169,8 @@ def _merge_records(
     for rows, source in zip(records, sources, strict=True):
         for trial, (row, line) in rows.items():
             status, accuracy = row[8], row[9]
-            if trial in merged and merged[trial][0][8] in ("ok", "diverged"):
-                if status in ("ok", "diverged") and accuracy != merged[trial][0][9]:
+            if trial in merged and merged[trial][0][8] in RESULTS:
+                if status in RESULTS and accuracy != merged[trial][0][9]:
                     raise StoreError(
                         f"{source} and {origin[trial]} have different results of the trial {trial};"
                         " leave out the one that you do not trust, or keep the first's where they"

@@ -37,7 +37,8 @@ class Findings:
 
     `analysis` and what follows it are None or empty where `problem` says why nothing can be
     compared. `first_epoch` holds the contrasts of pa with none in the validation accuracy after one
-    epoch. `targets` are the validation accuracies that count as trained, `trials` the arranged
+    epoch. `targets` are the validation accuracies that count as trained, `reached` how many of each
+    treatment's runs, of those that are ok or diverged, trained so far. `trials` is the arranged
     table for further comparisons.
     """
 
@@ -51,6 +52,7 @@ class Findings:
     strength: Association | None = None
     measures: tuple[Association, ...] = ()
     targets: dict[Cell, float] | None = None
+    reached: dict[str, tuple[int, int]] | None = None
 
     def arms(self) -> dict[tuple[Cell, str], Arm]:
         """How the runs of each treatment ended, by cell and treatment."""
@@ -119,6 +121,7 @@ def find(evidence: Evidence) -> Findings:
             if frame["measures"].notna().any()
             else (),
             targets=targets,
+            reached=_reached(frame),
         )
     except TableError as error:
         raise UsageError(f"these records cannot be compared: {error}") from error
@@ -147,6 +150,13 @@ def epochs_to_target(evidence: Evidence) -> tuple[dict[Cell, float], np.ndarray]
         first = np.where(reached.any(axis=1), reached.argmax(axis=1) + 1.0, np.nan)
         epochs[rows] = np.where(ok[rows], first, np.nan)
     return targets, epochs
+
+
+def _reached(frame: pd.DataFrame) -> dict[str, tuple[int, int]]:
+    """Of each treatment's runs that are ok or diverged: those that reached the target, and all."""
+    trained = frame.loc[frame["status"].isin(("ok", "diverged")), ["treatment", EPOCHS]]
+    counts = trained.groupby("treatment", sort=False)[EPOCHS].agg(["count", "size"])
+    return {str(name): (int(k), int(n)) for name, k, n in counts.itertuples()}
 
 
 def _first_epoch(

@@ -12,18 +12,11 @@ from benchmark.publishing.marks import letters
 from benchmark.publishing.run_tables import total_seconds
 from benchmark.publishing.summary import scope, status_counts
 from benchmark.publishing.tables import table
-from benchmark.publishing.text import (
-    NOTHING,
-    change,
-    change_interval,
-    counted,
-    hours,
-    listed,
-    md,
-    share,
-)
+from benchmark.publishing.text import NOTHING, change, change_interval, hours, listed, md, share
+from benchmark.publishing.verdicts import with_failures
 from benchmark.results.frame import folders_in, read_file
 from benchmark.results.lines import MANIFEST
+from benchmark.wording import counted
 
 INDEX = "README.md"
 LEADERBOARD = "leaderboard"
@@ -126,7 +119,7 @@ def _row(name: str, findings: Findings) -> tuple[str, ...]:
     first = [row for row in (analysis.ranking if analysis else ()) if row.rank == 1]
     best = (NOTHING, NOTHING, NOTHING)
     if first:
-        row, marks = first[0], findings.marks()
+        row, marks, failures = first[0], findings.marks(), findings.failures()
         inside = change_interval(row.low_percent, row.high_percent)
         names = listed(
             f"{md(each.treatment)} {letters(marks.get(each.treatment, ()))}".strip()
@@ -135,7 +128,9 @@ def _row(name: str, findings: Findings) -> tuple[str, ...]:
         best = (
             names if row.estimate < 0 else f"none below {md(evidence.baseline)}; closest: {names}",
             f"{change(row.change_percent)} {inside} {scope(row)}",
-            row.verdict,
+            with_failures(
+                row.verdict, failures.get(row.treatment), failures.get(evidence.baseline)
+            ),
         )
     return (
         f"[{md(evidence.manifest['name'])}]({quote(name)}/README.md)",

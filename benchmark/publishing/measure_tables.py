@@ -27,9 +27,9 @@ def measures_table(findings: Findings) -> str:
     rows = [
         (
             md(each.measure),
-            f"{signed(each.rho)} {interval(each.low, each.high)}"
-            if each.rho is not None
-            else NOTHING,
+            NOTHING
+            if each.rho is None
+            else f"{signed(each.rho)} {interval(each.low, each.high) if each.over else ''}".strip(),
             each.over or NOTHING,
             p_value(None if each.p is None else min(1.0, each.p * len(found))),
             str(each.n_cells),

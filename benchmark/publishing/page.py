@@ -17,8 +17,9 @@ from benchmark.publishing.pictures import Pictures
 from benchmark.publishing.ranking_tables import ranking_rows, rows_below_ranking, unranked_rows
 from benchmark.publishing.run_tables import total_seconds
 from benchmark.publishing.templating import template
-from benchmark.publishing.text import NOTHING, counted, hours, percent, plain, share, signed
+from benchmark.publishing.text import NOTHING, hours, percent, plain, share, signed
 from benchmark.statistics.contrasts import BALANCE_POOLED, NAMED, REWIRING_POOLED
+from benchmark.wording import counted
 
 MOST_BYTES = 292_000
 """So long a page may get before its data are cut."""

@@ -14,8 +14,8 @@ from benchmark.publishing.curves import MeanCurves
 from benchmark.publishing.evidence import as_list
 from benchmark.publishing.findings import Findings
 from benchmark.publishing.pairs import EveryPair, every_pair
-from benchmark.publishing.summary import VERDICTS
 from benchmark.publishing.text import LEAST_PERCENT, MOST_PERCENT, change_digits, p_value, plain
+from benchmark.publishing.verdicts import VERDICTS
 from benchmark.statistics.results import Headline
 from benchmark.trial import STATUSES
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from benchmark.publishing.findings import Findings
+from benchmark.publishing.manifests import Cell
 from benchmark.publishing.marks import legend, letters, marks_used
 from benchmark.publishing.tables import table
 from benchmark.publishing.text import (
@@ -24,9 +26,10 @@ from benchmark.publishing.text import (
     share,
     significant,
 )
-from benchmark.statistics.results import Headline, Unranked
-
-_STATES = {"absent": "no run in", "too_few": "fewer than 3 pairs in"}
+from benchmark.publishing.verdicts import with_failures
+from benchmark.statistics.paired import LEAST_PAIRS
+from benchmark.statistics.results import Arm, Headline, Unranked
+from benchmark.wording import counted
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class RankingRow:
     change: str
     interval: str
     p_family: str
+    p_holm: str
     verdict: str
     detectable: str
     failures: str
@@ -53,12 +57,13 @@ def ranking_rows(findings: Findings) -> list[RankingRow]:
     if analysis is None:
         return []
     ties = Counter(row.rank for row in analysis.ranking)
+    failures = findings.failures()
     plain_rows = _rows_without_rank(findings)
     baseline = replace(
         plain_rows[analysis.baseline],
         change="0",
         verdict="baseline",
-        epochs="×1" if findings.races() else NOTHING,
+        epochs=f"×1{_of_runs(findings, analysis.baseline)}" if findings.races() else NOTHING,
     )
     return [baseline] + [
         replace(
@@ -67,7 +72,10 @@ def ranking_rows(findings: Findings) -> list[RankingRow]:
             change=change(row.change_percent),
             interval=change_interval(row.low_percent, row.high_percent),
             p_family=p_value(row.p_family),
-            verdict=row.verdict,
+            p_holm=p_value(row.p_holm),
+            verdict=with_failures(
+                row.verdict, failures.get(row.treatment), failures.get(analysis.baseline)
+            ),
             detectable=change(-row.detectable_percent) if row.state == "tested" else NOTHING,
         )
         for row in analysis.ranking
@@ -88,6 +96,7 @@ def _rows_without_rank(findings: Findings) -> dict[str, RankingRow]:
     for name in findings.evidence.treatments:
         k_of_n, race = failures.get(name), races.get(name)
         ratio = race.overall.median_ratio if race else None
+        epochs = NOTHING if ratio is None else f"×{number(ratio)}"
         rows[name] = RankingRow(
             rank=NOTHING,
             treatment=name,
@@ -95,14 +104,20 @@ def _rows_without_rank(findings: Findings) -> dict[str, RankingRow]:
             change=NOTHING,
             interval=NOTHING,
             p_family=NOTHING,
+            p_holm=NOTHING,
             verdict="unranked",
             detectable=NOTHING,
             failures=share(k_of_n.k, k_of_n.n) if k_of_n else share(0, 0),
-            epochs=NOTHING if ratio is None else f"×{number(ratio)}",
+            epochs=epochs + _of_runs(findings, name) if race else NOTHING,
             milliseconds=significant(costs.get(name)),
             runs=pairs.get(name, NOTHING),
         )
     return rows
+
+
+def _of_runs(findings: Findings, name: str) -> str:
+    """In how many of its runs a treatment reached the target, in brackets behind its epochs."""
+    return f" ({share(*(findings.reached or {}).get(name, (0, 0)))})"
 
 
 def ranking_table(findings: Findings) -> str:
@@ -114,11 +129,11 @@ def ranking_table(findings: Findings) -> str:
         *(("Marks",) if marks_used(findings.evidence.manifest) else ()),
         f"Test error against {baseline}, %",
         "95 % interval",
-        "p, family-wise",
+        "p, family-wise (Holm)",
         "Verdict",
         "Detectable, %",
         "Diverged, k/n",
-        f"Epochs to target, × {baseline}",
+        f"Epochs to target, × {baseline} (reached, k/n)",
         "Initialization, ms",
         "Cells × pairs",
     )
@@ -129,7 +144,7 @@ def ranking_table(findings: Findings) -> str:
             *((row.marks,) if "Marks" in headers else ()),
             row.change,
             row.interval,
-            row.p_family,
+            row.p_family if row.p_holm == NOTHING else f"{row.p_family} ({row.p_holm})",
             _emphasised(row.verdict),
             row.detectable,
             row.failures,
@@ -157,7 +172,10 @@ def unranked_rows(findings: Findings, escape: Escape = md) -> list[tuple[str, st
     analysis = findings.analysis
     if analysis is None:
         return []
-    rows = [(row.treatment, _because(row, escape)) for row in analysis.unranked]
+    arms = findings.arms()
+    rows = [
+        (row.treatment, _because(row, analysis.baseline, arms, escape)) for row in analysis.unranked
+    ]
     seen = {row.treatment for row in analysis.failures}
     rows += [(name, "no run yet") for name in findings.evidence.treatments if name not in seen]
     return rows
@@ -215,14 +233,31 @@ def _emphasised(verdict: str) -> str:
     return f"**{verdict}**" if verdict.startswith(("better", "worse")) else verdict
 
 
-def _because(row: Unranked, escape: Escape) -> str:
-    by_state: dict[str, list[str]] = {}
+def _because(
+    row: Unranked, baseline: str, arms: Mapping[tuple[Cell, str], Arm], escape: Escape
+) -> str:
+    """Which cells a treatment lacks pairs in, and whether the baseline is the cause."""
+    found: dict[str, list[str]] = {}
     for reason in row.reasons:
-        cell = escape(plain(f"{reason.dataset} / {reason.architecture} / {reason.recipe}"))
-        by_state.setdefault(reason.state, []).append(cell)
-    return "; ".join(
-        f"{_STATES.get(state, state)} {listed(cells, most=3)}" for state, cells in by_state.items()
-    )
+        cell = reason.dataset, reason.architecture, reason.recipe
+        own, other = arms.get((cell, row.treatment)), arms.get((cell, baseline))
+        lacking = _lacking(reason.state, own, other, escape(plain(baseline)))
+        found.setdefault(lacking, []).append(escape(plain(" / ".join(cell))))
+    return "; ".join(f"{why} {listed(cells, most=3)}" for why, cells in found.items())
+
+
+def _lacking(state: str, own: Arm | None, other: Arm | None, baseline: str) -> str:
+    """What a cell has not enough of, the arms' runs in it being `own` and `other`."""
+    if state == "absent":
+        if other:
+            return "no run in"
+        return f"no run of {baseline} in" if own else f"no run of it or {baseline} in"
+    if other and other.n_ok < LEAST_PAIRS:
+        others = counted(other.n_ok, "ok run")
+        if own and own.n_ok >= LEAST_PAIRS:
+            return f"fewer than 3 pairs, as {baseline} has {others}, in"
+        return f"fewer than 3 pairs, as it has {own.n_ok if own else 0} and {baseline} {others}, in"
+    return "fewer than 3 pairs in"
 
 
 def headline_text(headline: Headline | None) -> str:

@@ -17,9 +17,11 @@ from benchmark.publishing import (
 )
 from benchmark.publishing.findings import Findings
 from benchmark.publishing.pictures import Pictures
+from benchmark.publishing.plots.ranks import ranks_note
 from benchmark.publishing.tables import table
 from benchmark.publishing.templating import template
-from benchmark.publishing.text import counted, hours, md, percent, plain, share
+from benchmark.publishing.text import hours, md, percent, plain, share
+from benchmark.wording import counted
 
 _GAP = re.compile(r"\n(?:[ ]*\n)+")
 """Blank lines, however many the template's conditions have left."""
@@ -56,6 +58,7 @@ def render_readme(findings: Findings, pictures: Pictures, evidence_hash: str, re
             if analysis.ranking
             else "if there were any",
             "notes": ranking_tables.ranking_notes(findings),
+            "ranks_note": ranks_note(findings),
             "unranked": ranking_tables.unranked_table(findings),
             "contrasts": list(contrast_tables.contrast_sections(findings)),
             "claims": claims.claims_table(findings),

@@ -10,23 +10,16 @@ from benchmark.publishing.text import (
     Escape,
     change_digits,
     change_interval,
-    counted,
     listed,
     md,
     number,
     plain,
     share,
 )
+from benchmark.publishing.verdicts import VERDICTS
 from benchmark.statistics.results import Headline
+from benchmark.wording import counted
 
-VERDICTS = (
-    "better",
-    "better where it trains",
-    "equivalent",
-    "no difference shown",
-    "identical",
-    "worse",
-)
 _SCOPES = {
     "data sets": "over data sets like these, on these architectures",
     "architectures": "over architectures like these, on these data sets",

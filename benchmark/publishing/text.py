@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from benchmark.wording import counted as counted
-
 Escape = Callable[[object], str]
 """How names enter a text: `md` for markdown, `plain` where something else escapes."""
 

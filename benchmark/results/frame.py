@@ -20,6 +20,7 @@ from benchmark.results.lines import LONGEST_LINE, MANIFEST, RECORDS, read_record
 from benchmark.results.location import locate
 from benchmark.results.rows import COLUMNS, FLOATS, Row, read_row
 from benchmark.results.segments import SEGMENTS, each_line, read_lines
+from benchmark.trial import counts_over
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +32,7 @@ LARGEST_MANIFEST = 256 * 2**20
 _order = itemgetter(
     *map(COLUMNS.index, ("dataset", "architecture", "recipe", "treatment", "seed", "trial"))
 )
+_STATUS = COLUMNS.index("status")
 _MANIFEST_KEYS = (
     *("schema", "protocol", "name", "baseline", "family", "margin", "target", "contrasts"),
     *("seeds", "cells", "treatments", "trials"),
@@ -47,9 +49,9 @@ def load_records(folder: str) -> pd.DataFrame:
     `seconds`; `measures`, a dictionary of the other training-free ones; `curves`, a dictionary of
     lists with a value per epoch; the message of a failure; provenance. A number that a record lacks
     is NaN. Only trials of the grid's manifest count (`len(load_manifest(folder)["trials"])` of
-    them); the last record of a trial replaces earlier ones; the line that a running driver is
-    writing is left out. Rows are sorted by data set, architecture, recipe, treatment and seed.
-    `folder` may be any fsspec URL.
+    them); the last record of a trial counts, but none without a result after one with; the line
+    that a running driver is writing is left out. Rows are sorted by data set, architecture, recipe,
+    treatment and seed. `folder` may be any fsspec URL.
 
     Raises StoreError, naming file and line, for records or a manifest that cannot be read.
     """
@@ -128,7 +130,7 @@ def _remedy(folder: str) -> str:
 def read_rows(
     folder: str, declared: Iterable[str], curves: Collection[str] | None = None
 ) -> dict[str, tuple[Row, bytes]]:
-    """Read records.jsonl, or a board's compressed one: the last row and line of every trial.
+    """Read records.jsonl, or a board's compressed one: the row and line that count of every trial.
 
     Trials that are not `declared` are skipped. `curves` names those to keep, None keeps all.
     """
@@ -141,7 +143,9 @@ def read_rows(
                 raise ValueError(f"a line of {len(line):,} bytes")
             row = read_row(line, curves, declared)
             if row is not None:
-                rows[row[0]] = row, line
+                earlier = rows.get(row[0])
+                if earlier is None or counts_over(row[_STATUS], earlier[0][_STATUS]):
+                    rows[row[0]] = row, line
         except (ValueError, RecursionError) as error:
             # The reader that the store uses knows how to say it.
             deque(read_record_lines(read_record_data(folder)[1], where), maxlen=0)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import cast
 
 from benchmark.errors import StoreError
-from benchmark.trial import SCHEMA, STATUSES, Record, Status
+from benchmark.trial import SCHEMA, STATUSES, Record, Status, counts_over
 
 RECORDS = "records.jsonl"
 MANIFEST = "grid.json"
@@ -21,6 +21,16 @@ _HEAD = re.compile(
     % "|".join(STATUSES).encode()
 )
 _TAIL = b',"schema":%d}' % SCHEMA
+
+
+def by_trial(records: Iterable[Record]) -> dict[str, Record]:
+    """Return the record that counts of every trial (`counts_over`), given in the order written."""
+    found: dict[str, Record] = {}
+    for record in records:
+        earlier = found.get(record.trial)
+        if earlier is None or counts_over(record.status, earlier.status):
+            found[record.trial] = record
+    return found
 
 
 def read_record_lines(data: bytes, where: str) -> Iterator[tuple[int, Record]]:

@@ -16,13 +16,10 @@ from benchmark.results.lines import LONGEST_LINE, MANIFEST, RECORDS
 from benchmark.results.location import locate
 from benchmark.results.plausibility import Name, disagreements, problems, read_line, sentences
 from benchmark.results.segments import SEGMENTS
-from benchmark.trial import Record, content_id
+from benchmark.trial import RESULTS, Record, Status, content_id, counts_over
 
 LARGEST_RECORDS = 16 * 2**30
 """So many bytes of a source are read at most, unpacked."""
-
-RESULTS = ("ok", "diverged")
-"""The statuses that say something of a treatment; a record with one replaces one without."""
 
 
 class _Form(BaseModel):
@@ -70,7 +67,7 @@ class Refusal:
 
 @dataclass
 class Offer:
-    """What a folder has to give: by trial, the last record that can be believed by itself.
+    """What a folder has to give: by trial, the record that counts of those to be believed.
 
     `lines` holds (line number, line); `undeclared` counts the records of trials that the
     manifest does not name, which are left out.
@@ -112,6 +109,7 @@ def read_offer(source: str) -> Offer:
     }
     offer = Offer(source, manifest)
     refused: dict[str, Refusal] = {}
+    statuses: dict[str, Status] = {}
     for number, line in _lines(source):
         trial, why = "", ""
         try:
@@ -129,9 +127,11 @@ def read_offer(source: str) -> Offer:
             why = str(error)
         if why:
             offer.lines.pop(trial, None)
+            statuses.pop(trial, None)
             refused[trial or f"line {number}"] = Refusal(source, number, trial, why)
-        elif line is not None:
+        elif line is not None and counts_over(record.status, statuses.get(trial)):
             refused.pop(trial, None)
+            statuses[trial] = record.status
             offer.lines[trial] = number, line
     offer.refused = list(refused.values())
     return offer

@@ -17,10 +17,10 @@ from typing import Any, Protocol
 from benchmark.errors import RunError, StoreError
 from benchmark.results import driver
 from benchmark.results.driver import Claim
-from benchmark.results.lines import MANIFEST, RECORDS, read_record, read_statuses
+from benchmark.results.lines import MANIFEST, RECORDS, by_trial, read_record, read_statuses
 from benchmark.results.location import Location, locate
 from benchmark.results.segments import Segments, each_line
-from benchmark.trial import Record, Status
+from benchmark.trial import Record, Status, counts_over
 
 CONFIG = "config.yaml"
 BYTES_PER_RECORD = 20_000
@@ -49,12 +49,14 @@ class Store:
         self._claim = claim
         self._where = f"{location.folder}/{RECORDS}"
         # All that stays in memory of a record: a grid may have a million of them.
-        self._statuses = dict(read_statuses(each_line(location), self._where))
+        self._statuses: dict[str, Status] = {}
+        for trial, status in read_statuses(each_line(location), self._where):
+            self._note(trial, status)
 
     @property
     def records(self) -> dict[str, Record]:
-        """The last record of every trial, by trial id, read from the folder at every look."""
-        return {record.trial: record for record in self.each_record()}
+        """The record that counts of every trial, by its id, read from the folder at every look."""
+        return by_trial(self.each_record())
 
     def each_record(self) -> Iterator[Record]:
         """Yield every record in the order they were written, those that a later one replaces too.
@@ -66,7 +68,7 @@ class Store:
 
     @property
     def statuses(self) -> Mapping[str, Status]:
-        """The status of the last record of every trial, by trial id."""
+        """The status of the record that counts of every trial, by trial id."""
         return self._statuses
 
     def done(self, retry: Collection[str] = ()) -> set[str]:
@@ -98,7 +100,12 @@ class Store:
                 f"cannot write to {self.folder}: {getattr(error, 'strerror', None) or error}. Every"
                 " finished trial before this one is kept; mend it and run the same command again"
             ) from error
-        self._statuses |= {record.trial: record.status for record in records}
+        for record in records:
+            self._note(record.trial, record.status)
+
+    def _note(self, trial: str, status: Status) -> None:
+        if counts_over(status, self._statuses.get(trial)):
+            self._statuses[trial] = status
 
     def append_lines(self, name: str, entries: Collection[Mapping[str, Any]]) -> None:
         """Add a line of JSON each to a small file of lines, which is written anew as a whole."""

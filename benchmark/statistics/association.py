@@ -9,15 +9,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy
 
+from benchmark.spelling import bare
 from benchmark.statistics.paired import mean_and_sd
 from benchmark.statistics.table import TableError, refuse
-from benchmark.statistics.trials import DIVERGED, OK, Cell, Floats, Trials, arrange
+from benchmark.statistics.trials import (
+    DIVERGED,
+    OK,
+    Cell,
+    Floats,
+    Trials,
+    arrange,
+    split_treatment,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LEAST_TREATMENTS = 5
+LEAST_INITIALIZERS = 5
 LEAST_CELLS = 3
+
+
+_TOO_FEW = f"fewer than {LEAST_INITIALIZERS} initializers, too few to stand for others"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +47,14 @@ class CellAssociation:
     """Spearman's rank correlation in one cell over the treatments' means; above 0: both rise.
 
     None, with a `reason`, where it says nothing; `low` and `high` are its 95 % interval for other
-    treatments. `rho_trials` is over all `n_trials` single runs, a description without interval:
-    runs of one treatment are no independent evidence. `n_diverged` runs have no result and are
-    left out.
+    initializers, None with fewer than 5 of the `n_initializers`. `rho_trials` is over all
+    `n_trials` single runs, a description without interval: runs of one treatment are no independent
+    evidence. `n_diverged` runs have no result and are left out.
     """
 
     cell: Cell
     points: tuple[Point, ...]
+    n_initializers: int
     rho: float | None
     low: float | None
     high: float | None
@@ -54,9 +68,10 @@ class CellAssociation:
 class Association:
     """The rank correlation averaged over cells, with the wider of two 95 % intervals.
 
-    `over` says what the interval generalises over: other `treatments` or other `cells`; `p` is the
-    larger p value of no correlation. Without a usable cell the numbers are None and `reason` says
-    why.
+    `over` says what the interval generalises over: other `initializers` or other `cells`; `p` is
+    the larger p value of no correlation. Without a usable cell the numbers are None; with fewer
+    than 5 initializers in some cell `rho` describes them alone, without interval or p. `reason`
+    says so.
     """
 
     measure: str
@@ -86,10 +101,12 @@ def associate(
     reason. Over cells the Fisher transforms are averaged, each cell once; a perfect rho counts as
     half a step below 1, a step being that of the least change of two ranks.
 
-    Two intervals, the wider shown. Treatments: the standard error of Bonett and Wright (2000),
-    sqrt((1 + rho^2/2) / (treatments - 3)), averaged over cells instead of divided by their root,
-    since the same treatments come back in every cell. Cells, from 3 on: the t-interval of the
-    transforms. An arranged table must carry the measure among its columns. Raises TableError.
+    Two intervals, the wider shown. Initializers, from 5 on: the standard error of Bonett and Wright
+    (2000), sqrt((1 + rho^2/2) / (initializers - 3)), averaged over cells instead of divided by
+    their root, since the same treatments come back in every cell. An initializer counts once,
+    whatever its rewirings and arguments: they may all have what sets it apart from others. Cells,
+    from 3 on: the t-interval of the transforms. An arranged table must carry the measure among its
+    columns. Raises TableError.
     """
     if not isinstance(table, Trials):
         table = arrange(table, outcome, n_column=None, columns=[measure])
@@ -97,11 +114,14 @@ def associate(
     per_cell = tuple(
         _in_cell(trials, k, trials.columns[measure][k]) for k in range(len(trials.cells))
     )
-    used = [(found.rho, len(found.points)) for found in per_cell if found.rho is not None]
+    used = [found for found in per_cell if found.rho is not None]
     described = [
         (found.rho_trials, found.n_trials) for found in per_cell if found.rho_trials is not None
     ]
     rho, low, high, over, p = _over_cells(used) if used else (None,) * 5
+    reason = "; ".join(sorted({str(found.reason) for found in per_cell}))
+    if used:
+        reason = _TOO_FEW if low is None else ""
     return Association(
         measure=measure,
         outcome=trials.outcome_name,
@@ -113,7 +133,7 @@ def associate(
         over=over,
         p=p,
         rho_trials=float(np.tanh(np.mean(_fisher(described)))) if described else None,
-        reason=None if used else "; ".join(sorted({str(found.reason) for found in per_cell})),
+        reason=reason or None,
     )
 
 
@@ -171,13 +191,17 @@ def _in_cell(trials: Trials, k: int, measure: Floats) -> CellAssociation:
     elif (rho := spearman(*means)) is None:
         constant = "measure" if np.ptp(_settled(means[0])) == 0 else "result"
         reason = f"the {constant} is the same for all treatments"
-    low, high = _interval(rho, len(present)) if rho is not None else (None, None)
+    initializers = {bare(split_treatment(trials.treatments[i])[0]) for i in present}
+    low, high = None, None
+    if rho is not None and len(initializers) >= LEAST_INITIALIZERS:
+        low, high = _interval(rho, len(present), len(initializers))
     return CellAssociation(
         cell=trials.cells[k],
         points=tuple(
             Point(trials.treatments[i], float(x), float(y))
             for i, x, y in zip(present, *means, strict=True)
         ),
+        n_initializers=len(initializers),
         rho=rho,
         low=low,
         high=high,
@@ -212,25 +236,30 @@ def _fisher(found: Sequence[tuple[float, int]]) -> Floats:
     return np.arctanh(np.clip(rho, -most, most))
 
 
-def _standard_errors(found: Sequence[tuple[float, int]]) -> Floats:
-    """Bonett and Wright's standard errors of the Fisher transforms of (rho, n)."""
-    rho, n = np.array(found, dtype=np.float64).T
-    return np.asarray(np.sqrt((1 + rho**2 / 2) / (n - 3)))
+def _standard_error(rho: float, initializers: int) -> float:
+    """Bonett and Wright's standard error of the Fisher transform."""
+    return float(np.sqrt((1 + rho**2 / 2) / (initializers - 3)))
 
 
-def _interval(rho: float, n: int) -> tuple[float, float]:
+def _interval(rho: float, n: int, initializers: int) -> tuple[float, float]:
     """The 95 % interval of one rank correlation over n treatments."""
-    reach = scipy.special.ndtri(0.975) * _standard_errors([(rho, n)])
-    centre = _fisher([(rho, n)])
-    return float(np.tanh(centre - reach)[0]), float(np.tanh(centre + reach)[0])
+    reach = float(scipy.special.ndtri(0.975)) * _standard_error(rho, initializers)
+    centre = float(_fisher([(rho, n)])[0])
+    return float(np.tanh(centre - reach)), float(np.tanh(centre + reach))
 
 
-def _over_cells(found: Sequence[tuple[float, int]]) -> tuple[float, float, float, str, float]:
+def _over_cells(
+    found: Sequence[CellAssociation],
+) -> tuple[float, float | None, float | None, str | None, float | None]:
     """The averaged rho, the ends of its interval, what that is over, and p."""
-    z = _fisher(found)
+    rhos = [each.rho for each in found if each.rho is not None]
+    z = _fisher([(rho, len(each.points)) for rho, each in zip(rhos, found, strict=True)])
     centre = float(z.mean())
-    se = float(_standard_errors(found).mean())
-    reach, over = float(scipy.special.ndtri(0.975)) * se, "treatments"
+    if min(each.n_initializers for each in found) < LEAST_INITIALIZERS:
+        return float(np.tanh(centre)), None, None, None, None
+    counts = [each.n_initializers for each in found]
+    se = float(np.mean(list(map(_standard_error, rhos, counts))))
+    reach, over = float(scipy.special.ndtri(0.975)) * se, "initializers"
     p = 2.0 * float(scipy.special.ndtr(-abs(centre) / se))
     if len(z) >= LEAST_CELLS and (of_cells := float(z.std(ddof=1) / np.sqrt(len(z)))) > 0:
         df = len(z) - 1

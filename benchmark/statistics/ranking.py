@@ -107,12 +107,13 @@ def verdict(
 ) -> str:
     """The word for a treatment; `p_equivalent` is the family-wise p of the equivalence test."""
     if identical:
-        return "identical"
-    if p_family < ALPHA:
-        if estimate > 0:
-            return "worse"
-        return "better where it trains" if diverges_more else "better"
-    return "equivalent" if p_equivalent < ALPHA else "no difference shown"
+        word = "identical"
+    elif p_family < ALPHA:
+        word = "worse" if estimate > 0 else "better"
+    else:
+        word = "equivalent" if p_equivalent < ALPHA else "no difference shown"
+    speaks_well = word in ("identical", "better", "equivalent")
+    return f"{word} where it trains" if speaks_well and diverges_more else word
 
 
 def holm(p: ArrayLike) -> Floats:

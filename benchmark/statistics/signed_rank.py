@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import lru_cache
 
 import numpy as np
@@ -9,6 +10,8 @@ import scipy
 
 from benchmark.statistics.trials import Floats
 
+ALPHA = 0.05
+"""The level of the picture's tests, Holm-corrected over all pairs."""
 EXACT_MOST = 50
 """With more differences than this the distribution is taken as normal."""
 
@@ -22,6 +25,15 @@ def signed_rank(differences: Floats) -> Floats:
     takes those as normal, and with them all other rows.
     """
     return np.array([_p(row[row != 0]) for row in differences], dtype=np.float64)
+
+
+def least_differences(comparisons: int) -> int:
+    """How many differences each of so many tests takes for Holm to find any below `ALPHA`.
+
+    The least exact p of n differences is 2 / 2^n, that of one sign; Holm's first step multiplies it
+    by the number of tests.
+    """
+    return next(n for n in itertools.count(1) if comparisons * 2.0 ** (1 - n) < ALPHA)
 
 
 def mid_ranks(values: Floats) -> Floats:

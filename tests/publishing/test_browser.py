@@ -12,10 +12,12 @@ from urllib.parse import urlencode
 
 import pytest
 
-from benchmark.publishing import Board
+from benchmark.publishing import Board, publish
 from benchmark.publishing.text import plain
 from benchmark.statistics import analyse
 from tests.publishing.conftest import NASTY, NASTY_CELLS
+from tests.publishing.synthetic import write_results
+from tests.publishing.test_readme import edit_records
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="needs playwright: pip install playwright"
@@ -192,6 +194,23 @@ def test_another_baseline_shows_the_comparisons_with_it(board: Board, visit: Any
             assert value == pytest.approx(100 * row.mean_difference, abs=0.0051)
     assert it.page.locator("caption .base").first.inner_text() == "orthogonal"
     assert it.hash() == "#base=orthogonal"
+
+
+def test_another_baseline_shows_who_diverges_more_beside_a_verdict(
+    tmp_path: Path, visit: Any
+) -> None:
+    folder = write_results(tmp_path / "results", ["zeros", "orthogonal", "timm"])
+
+    def fail(record: dict[str, Any]) -> None:
+        if record["treatment"] == "orthogonal" and record["seed"] == 0:
+            record |= {"status": "diverged", "accuracy": None}
+
+    edit_records(folder, fail)
+    publish([str(folder)], str(tmp_path / "board"))
+    it = visit(tmp_path / "board", state_of(base="zeros"))
+    verdicts = dict(zip(it.column("ranking", 1), it.column("ranking", 6), strict=True))
+    assert verdicts["orthogonal"] == "better, diverged 4/20 against 0/20"
+    assert verdicts["timm"] == "better"
 
 
 def test_a_cell_opens_its_runs_its_curves_and_its_commands(board: Board, visit: Any) -> None:

@@ -23,8 +23,8 @@ from benchmark.publishing.page import render_page
 from benchmark.publishing.page_data import DIGITS, _headline, pack, page_data, to_json
 from benchmark.publishing.pairs import every_pair
 from benchmark.publishing.pictures import Pictures
-from benchmark.publishing.summary import VERDICTS
 from benchmark.publishing.text import change, change_interval, p_value, plain
+from benchmark.publishing.verdicts import VERDICTS
 from benchmark.statistics import analyse
 from tests.publishing.conftest import NASTY
 from tests.publishing.synthetic import write_results

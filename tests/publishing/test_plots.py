@@ -19,7 +19,7 @@ from benchmark.publishing.findings import Findings, find
 from benchmark.publishing.plots import canvas
 from benchmark.publishing.plots.forest import forest_plot
 from benchmark.publishing.plots.heatmap import heat_map
-from benchmark.publishing.plots.ranks import _alike, _bars, rank_plot
+from benchmark.publishing.plots.ranks import _alike, _bars, least_cells, rank_plot, ranks_note
 from benchmark.publishing.plots.scatter import seed_plot, strength_plot
 from tests.publishing.synthetic import write_results
 
@@ -34,9 +34,9 @@ def texts_of(svg: str) -> list[tuple[str, float]]:
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Findings:
-    """Forty treatments with long names in eight cells."""
+    """Forty treatments with long names in fifteen cells."""
     treatments = ["timm", *(f"initializer_{i}(gain=1.5)+rewiring_{i}" for i in range(39))]
-    cells = [(f"data_{i % 2}", f"architecture_{i}", "short") for i in range(8)]
+    cells = [(f"data_{i % 2}", f"architecture_{i}", "short") for i in range(15)]
     folder = tmp_path_factory.mktemp("many")
     return find(gather([str(write_results(folder, treatments, cells, range(3), epochs=3))]))
 
@@ -144,8 +144,28 @@ def test_identical_treatments_are_alike_and_opposite_ones_are_not() -> None:
     assert not alike[0, 2]
 
 
-def test_no_diagram_of_ranks_below_six_cells(findings: Findings) -> None:
-    assert rank_plot(findings) is None
+@pytest.mark.parametrize(("treatments", "least"), [(3, 7), (4, 8), (9, 11)])
+def test_from_the_least_cells_on_a_perfect_order_can_be_told_apart(
+    treatments: int, least: int
+) -> None:
+    assert least_cells(treatments) == least
+    apart = {}
+    for cells in (least - 1, least):
+        changes = np.outer(np.arange(treatments), np.linspace(0.5, 1.0, cells))
+        apart[cells] = not _alike(changes).all()
+    assert apart == {least - 1: False, least: True}
+
+
+def test_a_board_with_too_few_cells_for_the_diagram_of_ranks_says_so(board: Board) -> None:
+    with canvas.settings():
+        assert rank_plot(board.findings) is None
+    readme = (Path(board.folder) / "README.md").read_text(encoding="utf-8")
+    assert "36 pairs, and Wilcoxon's test" in readme
+    assert "in fewer than 11 cells; here are 4." in readme
+
+
+def test_a_board_with_a_diagram_of_ranks_does_not_say_that_there_is_none(many: Findings) -> None:
+    assert ranks_note(many) == ""
 
 
 def test_no_strength_plot_without_strength(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +14,13 @@ from typing import Any
 import pytest
 
 from benchmark.publishing import Board, publish
+from benchmark.publishing.cell_tables import spread_table
 from benchmark.publishing.claims import claims
 from benchmark.publishing.contrast_tables import contrast_tables
 from benchmark.publishing.evidence import gather
 from benchmark.publishing.findings import TARGET_SHARE, Findings, contrast_sizes, find
 from benchmark.publishing.pictures import Pictures
-from benchmark.publishing.ranking_tables import ranking_rows
+from benchmark.publishing.ranking_tables import ranking_rows, unranked_rows
 from benchmark.publishing.readme import render_readme
 from benchmark.publishing.run_tables import data_order_notes, variance_table
 from benchmark.publishing.summary import sentences, what_seeds_vary
@@ -27,7 +29,7 @@ from benchmark.statistics import data_order
 from benchmark.statistics.contrasts import REWIRING
 from benchmark.trial import CHANGED_VALUES
 from tests.publishing.conftest import NASTY
-from tests.publishing.synthetic import TREATMENTS, write_results
+from tests.publishing.synthetic import CELLS, TREATMENTS, write_results
 from tests.publishing.test_text import MARKDOWN
 
 
@@ -135,6 +137,18 @@ def test_contrast_families_have_the_size_that_the_grid_declares(findings: Findin
     assert sorted(sizes.values()) == [1, 2, 3, 6]
 
 
+def test_the_ranking_shows_holms_p_beside_that_of_the_verdict(board: Board) -> None:
+    analysis = board.findings.analysis
+    assert analysis
+    ranking = readme_of(board.folder).partition("## Ranking")[2].strip().splitlines()
+    at = [header.strip() for header in ranking[0].split("|")].index("p, family-wise (Holm)")
+    shown = {line.split("|")[2].strip(): line.split("|")[at].strip() for line in ranking[2:11]}
+    assert shown["timm"] == "–"
+    for row in analysis.ranking:
+        assert shown[row.treatment] == f"{p_value(row.p_family)} ({p_value(row.p_holm)})"
+    assert any(row.p_holm < row.p_family for row in analysis.ranking)
+
+
 def test_a_race_shows_its_p_and_what_it_speaks_of(board: Board) -> None:
     early = readme_of(board.folder).partition("## Early training")[2]
     first, _, *lines = early.strip().splitlines()
@@ -167,6 +181,17 @@ def test_the_four_claims_have_words_that_follow_from_their_numbers(findings: Fin
     assert words == ["not shown", "supported", "supported", "not shown"]
     assert "60 runs" in claims(findings)[1].evidence
     assert re.search(r"in \d+/12 \(cell, initializer\)", claims(findings)[3].evidence)
+
+
+def test_the_first_claim_is_only_described_where_initializers_are_few(findings: Findings) -> None:
+    claim = claims(findings)[0]
+    assert claim.word == "not shown"
+    assert "a description without an interval: fewer than 5 initializers" in claim.evidence
+    assert findings.strength
+    more = replace(findings.strength, low=-0.9, high=-0.1, over="initializers", reason=None)
+    claim = claims(replace(findings, strength=more))[0]
+    assert claim.word == "supported"
+    assert claim.evidence.endswith(" [−0.90, −0.10], over other initializers.")
 
 
 def test_a_board_without_pa_claims_nothing_about_it(tmp_path: Path) -> None:
@@ -240,6 +265,29 @@ def test_an_initializer_that_fails_with_pa_is_named_and_leaves_the_fourth_claim_
     assert "orthogonal left out" in row[2]
     assert row[6].endswith(", 1 left out")
     assert row[8:] == ("6/48", "0/48", "4 × 6")
+
+
+@pytest.mark.parametrize(("seeds", "word"), [(1, "better"), (2, "better where it trains")])
+def test_a_verdict_that_speaks_well_of_who_diverges_more_counts_the_failures(
+    far_better: Path, tmp_path: Path, seeds: int, word: str
+) -> None:
+    def fail(record: dict[str, Any]) -> None:
+        if record["treatment"] == "timm+pa" and record["seed"] < seeds:
+            record |= {"status": "diverged", "accuracy": None}
+
+    edit_records(far_better, fail)
+    qualified = f"{word}, diverged {4 * seeds}/24 against 0/24"
+    found = find(gather([str(far_better)]))
+    verdicts = {row.treatment: row.verdict for row in ranking_rows(found)}
+    assert verdicts["timm+pa"] == qualified
+    assert verdicts["orthogonal+pa"] == "better"
+    tables = dict(contrast_tables(found))
+    (rows,) = (each.rows for title, each in tables.items() if "by initializer" in title)
+    assert qualified in next(row for row in rows if row[0] == "timm+pa")
+    publish([str(far_better)], str(tmp_path / "board"))
+    early = readme_of(tmp_path / "board").partition("## Early training")[2]
+    assert qualified in early
+    assert f'<td class="v">{qualified}<' in (tmp_path / "board" / "index.html").read_text("utf-8")
 
 
 def test_a_run_that_rewiring_gave_other_values_contradicts_the_third_claim(
@@ -320,7 +368,83 @@ def test_a_treatment_without_a_rank_shows_how_often_it_diverged(tmp_path: Path) 
     assert "**diverges more**" in next(line for line in failures if line.startswith("| orthogonal"))
     page = (out / "index.html").read_text(encoding="utf-8")
     row = page.partition('<th scope="row">orthogonal')[2].partition("</tr>")[0]
-    assert '>unranked<td class="n">12/12<td class="n">–<td class="n">24<td class="n">0/12' in row
+    assert (
+        '>unranked<td class="n">12/12<td class="n">– (0/12)<td class="n">24<td class="n">0/12'
+        in row
+    )
+
+
+def test_a_treatment_without_a_rank_is_not_blamed_for_what_the_baseline_lacks(
+    tmp_path: Path,
+) -> None:
+    treatments = ["timm", "orthogonal", "kaiming_normal"]
+    folder = write_results(tmp_path, treatments, seeds=range(4))
+
+    def lose(record: dict[str, Any]) -> None:
+        place = [cell[:2] for cell in CELLS].index((record["dataset"], record["architecture"]))
+        name, seed = record["treatment"], record["seed"]
+        if name == "timm" and (place == 1 and seed < 2):
+            record |= {"status": "lost", "accuracy": None}
+        if name == "kaiming_normal" and (place in (1, 2) and seed < 3):
+            record |= {"status": "diverged", "accuracy": None}
+
+    edit_records(folder, lose)
+    path = folder / "records.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    kept = [
+        line
+        for line in lines
+        if (each := json.loads(line))["treatment"] != "timm" or each["dataset"] == "digits"
+    ]
+    path.write_text("".join(kept))
+    assert dict(unranked_rows(find(gather([str(folder)])), plain)) == {
+        "orthogonal": "fewer than 3 pairs, as timm has 2 ok runs, in digits / test_vit / short;"
+        " no run of timm in fashion_mnist / test_resnet / short",
+        "kaiming_normal": "fewer than 3 pairs in digits / plain_cnn / short; fewer than 3 pairs, as"
+        " it has 1 and timm 2 ok runs, in digits / test_vit / short; no run of timm in"
+        " fashion_mnist / test_resnet / short",
+    }
+
+
+def test_epochs_to_the_target_stand_beside_the_runs_that_reached_it(
+    results: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "results"
+    shutil.copytree(results, folder)
+
+    def stall(record: dict[str, Any]) -> None:
+        if record["treatment"] == "orthogonal" and record["seed"] > 0:
+            record["curves"]["validation_accuracy"] = [0.1] * 8
+
+    edit_records(folder, stall)
+    board = publish([str(folder)], str(tmp_path / "board"))
+    epochs = {row.treatment: row.epochs for row in ranking_rows(board.findings)}
+    race = board.findings.races()["orthogonal"].overall
+    assert epochs["orthogonal"] == f"×{race.median_ratio:.2f} (4/20)"
+    assert epochs["timm"] == f"×1 ({race.reached_baseline}/20)"
+    for name in ("README.md", "index.html"):
+        text = (tmp_path / "board" / name).read_text(encoding="utf-8")
+        assert "(reached, k/n)" in text
+        assert epochs["orthogonal"] in text
+
+
+@pytest.mark.parametrize(
+    ("ratios", "shown"),
+    [((0.0, 1.5), "0.00"), ((0.5, 2.0), "1.00"), ((None, 1.5), "1.50 (1/2 cells)")],
+)
+def test_a_treatment_that_never_varies_shows_no_spread(
+    findings: Findings, ratios: tuple[float | None, ...], shown: str
+) -> None:
+    analysis = findings.analysis
+    assert analysis
+    rows = [row for row in analysis.comparisons if row.treatment == "orthogonal"]
+    tested = tuple(
+        replace(row, spread_sd_ratio=ratio, spread_t=-9.0, spread_p=0.0)
+        for row, ratio in zip(rows, ratios, strict=False)
+    )
+    table = spread_table(replace(findings, analysis=replace(analysis, comparisons=tested)))
+    cells = [cell.strip() for cell in table.splitlines()[-1].split("|")[1:-1]]
+    assert cells == ["orthogonal", shown, "0/2", "2/2"]
 
 
 def test_more_contrasts_than_were_allowed_for_are_said_to_be(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from benchmark import load_records
 from benchmark.errors import StoreError
 from benchmark.publishing import publish
+from benchmark.publishing.evidence import gather
 from benchmark.results.frame import COLUMNS, load_manifest
 from tests.publishing.synthetic import CELLS, write_results
 
@@ -83,6 +85,23 @@ def test_a_later_record_of_a_trial_replaces_an_earlier_one(folder: Path) -> None
     frame = load_records(str(folder)).set_index("trial")
     assert len(frame) == 8
     assert frame.loc[json.loads(lines[0])["trial"], "status"] == "ok"
+
+
+@pytest.mark.parametrize("kept", ["ok", "diverged"])
+def test_no_record_without_a_result_replaces_one_with(
+    folder: Path, tmp_path: Path, kept: str
+) -> None:
+    lines = lines_of(folder)
+    result = changed(lines[0], status=kept, accuracy=0.5 if kept == "ok" else None)
+    lost = changed(lines[0], status="lost", accuracy=None)
+    rewrite(folder, [result, *lines[1:], lost, changed(lost, status="error")])
+    trial = json.loads(lines[0])["trial"]
+    other = shutil.copytree(folder, tmp_path / "other")
+    rewrite(other, [lost])
+    assert load_records(str(folder)).set_index("trial").loc[trial, "status"] == kept
+    for sources in ([folder], [folder, other], [other, folder]):
+        frame = gather([str(source) for source in sources]).frame
+        assert frame.set_index("trial").loc[trial, "status"] == kept
 
 
 def test_records_of_trials_that_the_manifest_does_not_declare_do_not_count(folder: Path) -> None:

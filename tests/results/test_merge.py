@@ -267,6 +267,15 @@ def test_the_last_record_of_a_trial_counts(tmp_path: Path) -> None:
         assert (len(offer.lines), len(offer.refused)) == (accepted, 1 - accepted)
 
 
+def test_a_result_of_a_folder_counts_over_a_later_record_without(tmp_path: Path) -> None:
+    values = record("timm", 0)
+    for place, lines in enumerate(
+        ([values, failed(values, "lost")], [failed(values, "lost"), values])
+    ):
+        ((number, _),) = read_offer(str(write_folder(tmp_path / "guest", lines))).lines.values()
+        assert number == place + 1
+
+
 def test_trials_that_the_manifest_does_not_declare_are_left_out_and_forged_ones_refused(
     tmp_path: Path,
 ) -> None:

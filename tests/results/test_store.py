@@ -99,6 +99,10 @@ def test_lost_trials_run_again_and_others_only_when_asked(tmp_path: Path) -> Non
         assert store.done(retry=["error"]) == {ids[0], ids[3], ids[4]}
         store.append(record(1, "ok"))
         assert ids[1] in store.done()
+        store.append(record(1, "lost"), record(2, "lost"))
+        for each in (store, read_store(str(tmp_path))):
+            assert each.done() == {ids[0], ids[1], ids[3], ids[4]}
+            assert [each.records[ids[seed]].status for seed in (1, 2)] == ["ok", "lost"]
 
 
 @pytest.mark.parametrize(

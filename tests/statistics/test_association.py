@@ -48,7 +48,7 @@ def test_rho_is_spearmans_over_the_treatments_means(measured):
         assert cell.n_trials == 18
 
 
-def test_the_average_and_its_interval_over_treatments_by_hand(measured):
+def test_the_average_and_its_interval_over_initializers_by_hand(measured):
     found = associate(measured({name: (X, y) for name, y in Y.items()}))
     rho = np.array([scipy.stats.spearmanr(X, y).statistic for y in Y.values()])
     z = np.arctanh(rho)
@@ -56,10 +56,36 @@ def test_the_average_and_its_interval_over_treatments_by_hand(measured):
     reach = scipy.stats.norm.ppf(0.975) * se
     of_cells = scipy.stats.t.ppf(0.975, 2) * z.std(ddof=1) / np.sqrt(3)
     assert of_cells < reach
-    assert found.over == "treatments"
+    assert found.over == "initializers"
     assert (found.rho, found.low, found.high) == pytest.approx(
         tuple(np.tanh([z.mean(), z.mean() - reach, z.mean() + reach])), rel=1e-12
     )
+
+
+def test_an_initializer_counts_once_whatever_its_rewirings_and_arguments(measured):
+    names = [f"t{i}{rest}" for i in range(5) for rest in ("", "+pa", "(gain=2.0)+pa")]
+    x = np.arange(15.0) + 1
+    y = np.round(0.9 - 0.01 * np.random.default_rng(1).permutation(15), 2)
+    table = measured({"a": (x, y), "b": (x, y)})
+    table["treatment"] = table["treatment"].map({f"t{i}": name for i, name in enumerate(names)})
+    found = associate(table)
+    assert [cell.n_initializers for cell in found.per_cell] == [5, 5]
+    rho = scipy.stats.spearmanr(x, y).statistic
+    reach = scipy.stats.norm.ppf(0.975) * np.sqrt((1 + rho**2 / 2) / (5 - 3))
+    assert found.high == pytest.approx(np.tanh(np.arctanh(rho) + reach), rel=1e-12)
+    assert found.per_cell[0].high == pytest.approx(found.high, rel=1e-12)
+
+
+def test_four_initializers_are_described_and_stand_for_no_others(measured):
+    table = measured({name: (X, sorted(Y["a"])) for name in Y})
+    rewired = {"t4": "t0+pa", "t5": "t1+pa"}
+    found = associate(table.assign(treatment=table["treatment"].replace(rewired)))
+    assert found.rho == pytest.approx(associate(table).rho)
+    assert (found.low, found.high, found.over, found.p) == (None,) * 4
+    assert found.reason.startswith("fewer than 5 initializers")
+    assert found.per_cell[0].rho == pytest.approx(1)
+    assert found.per_cell[0].low is None
+    assert associate(table).low > 0
 
 
 def test_cells_that_disagree_widen_the_interval(measured):
@@ -130,7 +156,7 @@ def test_ties_are_averaged_and_rounding_noise_is_a_tie():
     assert spearman(x, y) == pytest.approx(expected, abs=1e-12)
 
 
-def test_a_cell_has_its_own_interval_for_other_treatments(measured):
+def test_a_cell_has_its_own_interval_for_other_initializers(measured):
     found = associate(measured({"a": (X, Y["a"])}))
     cell = found.per_cell[0]
     rho = scipy.stats.spearmanr(X, Y["a"]).statistic
@@ -140,7 +166,7 @@ def test_a_cell_has_its_own_interval_for_other_treatments(measured):
     assert (found.low, found.high) == pytest.approx((cell.low, cell.high), rel=1e-12)
 
 
-def test_p_is_the_larger_of_that_for_treatments_and_that_for_cells(measured):
+def test_p_is_the_larger_of_that_for_initializers_and_that_for_cells(measured):
     by_hand = []
     for names in ("abc", "ab"):
         found = associate(measured({name: (X, Y[name]) for name in names}))

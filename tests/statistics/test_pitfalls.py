@@ -158,10 +158,13 @@ def test_the_family_is_paid_for_in_every_verdict_and_in_what_would_have_been_see
     ("arguments", "word"),
     [
         ((True, 0.0, 1.0, 1e-9, False), "identical"),
+        ((True, 0.0, 1.0, 1e-9, True), "identical where it trains"),
         ((False, 0.1, 0.04, 1.0, True), "worse"),
         ((False, -0.1, 0.04, 1.0, True), "better where it trains"),
         ((False, -0.1, 0.04, 1e-9, False), "better"),
-        ((False, -0.1, 0.06, 0.04, True), "equivalent"),
+        ((False, -0.1, 0.06, 0.04, False), "equivalent"),
+        ((False, -0.1, 0.06, 0.04, True), "equivalent where it trains"),
+        ((False, -0.1, 0.06, 0.06, True), "no difference shown"),
         ((False, -0.1, 0.05, 0.05, False), "no difference shown"),
     ],
 )

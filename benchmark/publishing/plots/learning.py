@@ -22,7 +22,8 @@ from benchmark.publishing.plots.canvas import (
     to_svg,
 )
 from benchmark.publishing.plots.heatmap import panel_titles
-from benchmark.publishing.text import counted, shortened
+from benchmark.publishing.text import shortened
+from benchmark.wording import counted
 
 _COLUMNS = 3
 _PANEL = 2.15

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,24 +21,23 @@ from benchmark.publishing.plots.canvas import (
     to_svg,
 )
 from benchmark.statistics.ranking import holm
-from benchmark.statistics.signed_rank import mid_ranks, signed_rank
+from benchmark.statistics.signed_rank import ALPHA, least_differences, mid_ranks, signed_rank
 
-LEAST_CELLS, LEAST_TREATMENTS = 6, 3
-_LEVEL = 0.05
+LEAST_TREATMENTS = 3
 _ROW, _BAR = 0.22, 0.1
 _NUMBER, _MOST_SIDE = 0.65, 2.95
 """Inches for a mean rank and its gaps, and for it and a name at most."""
 
 
 def rank_plot(findings: Findings) -> str | None:
-    """Return the diagram as SVG; None with fewer than 6 cells or 3 treatments.
+    """Return the diagram as SVG; None with fewer than 3 treatments, or than `least_cells` of them.
 
     In every cell the treatments and the baseline are ranked by their change of the error; the
     ranks are averaged. Bars join neighbours of which no two differ by Wilcoxon's test over the
     cells, corrected by Holm over all pairs.
     """
     names, changes = _changes(findings)
-    if changes.shape[1] < LEAST_CELLS or len(names) < LEAST_TREATMENTS:
+    if len(names) < LEAST_TREATMENTS or changes.shape[1] < least_cells(len(names)):
         return None
     ranks = mid_ranks(np.round(changes, 12).T).mean(axis=0)
     order = np.argsort(ranks, kind="stable")
@@ -47,6 +47,28 @@ def rank_plot(findings: Findings) -> str | None:
         fitted(labelled(names[i], marks.get(names[i], ()), 40), _MOST_SIDE - _NUMBER) for i in order
     ]
     return _draw(labels, ranks[order], bars)
+
+
+def least_cells(treatments: int) -> int:
+    """In how many cells so many treatments must have been for any two to be told apart."""
+    return least_differences(math.comb(treatments, 2))
+
+
+def ranks_note(findings: Findings) -> str:
+    """Say why there is no diagram, where it is for want of cells; else nothing."""
+    analysis = findings.analysis
+    treatments = 1 + len(analysis.ranking) if analysis else 0
+    if analysis is None or treatments < LEAST_TREATMENTS:
+        return ""
+    cells, least = len(analysis.cells), least_cells(treatments)
+    if cells >= least:
+        return ""
+    return (
+        f"There is no diagram of mean ranks: {treatments} treatments, the baseline among them, make"
+        f" {math.comb(treatments, 2)} pairs, and Wilcoxon's test, Holm-corrected over them, can"
+        f" tell no two apart in fewer than {least} cells; here {'is' if cells == 1 else 'are'}"
+        f" {cells}."
+    )
 
 
 def _changes(findings: Findings) -> tuple[list[str], NDArray[np.float64]]:
@@ -67,7 +89,7 @@ def _alike(changes: NDArray[np.float64]) -> NDArray[np.bool_]:
     first, second = np.array(pairs).T
     differences = np.round(changes[first] - changes[second], 12)
     alike = np.eye(len(changes), dtype=bool)
-    alike[first, second] = alike[second, first] = holm(signed_rank(differences)) >= _LEVEL
+    alike[first, second] = alike[second, first] = holm(signed_rank(differences)) >= ALPHA
     return alike
 
 

@@ -92,10 +92,11 @@ def strength_plot(findings: Findings) -> str | None:
         handletextpad=0.2,
         columnspacing=1.2,
     )
+    inside = f" {interval(found.low, found.high)}" if found.over else ""
     axes.text(
         0.0,
         1 + 0.55 / (height - 1.35),
-        f"rank correlation within cells {signed(found.rho)} {interval(found.low, found.high)}",
+        f"rank correlation within cells {signed(found.rho)}{inside}",
         transform=axes.transAxes,
     )
     return to_svg(figure, "Strength variance against test accuracy")

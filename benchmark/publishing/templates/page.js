@@ -70,6 +70,10 @@ for (const row of rows(cells)) [...row.cells].slice(1).forEach((td, cell) => {
   button.addEventListener("click", () => { state.cell = cell + "." + row.dataset.t; show(); });
 });
 
+const failuresOf = t => rows(ranking).find(row => +row.dataset.t === t).cells[7].textContent;
+const failed = text => text.replaceAll(",", "").split("/").reduce((k, n) => k / n);
+const moreFailures = (verdict, own, other) =>
+  /^(better|equivalent|identical)/.test(verdict) && failed(own) > failed(other) ? `, diverged ${own} against ${other}` : "";
 const drawRanking = () => {
   const found = D.rankings[state.base] || [];
   const ties = {};
@@ -97,7 +101,7 @@ const drawRanking = () => {
     text(3, changeInterval(own[2], own[3]));
     text(5, pValue(own[4]));
     const verdict = D.verdicts[own[5]];
-    text(6, verdict);
+    text(6, verdict + moreFailures(verdict, row.cells[7].textContent, failuresOf(state.base)));
     row.className = verdict.startsWith("better") ? "better" : verdict === "worse" ? "worse" : "";
     const bar = make("i", "", {class: "bar"});
     bar.style.setProperty("--l", at(own[2]));
@@ -139,7 +143,7 @@ const value = text => {
   const ratio = plain.match(/^(\d+)\/(\d+)$/);
   if (ratio) return +ratio[1] / (+ratio[2] || 1);
   const number = parseFloat(plain);
-  return plain === NONE || plain === "" ? null : Number.isNaN(number) ? text.toLowerCase() : number;
+  return plain.startsWith(NONE) || plain === "" ? null : Number.isNaN(number) ? text.toLowerCase() : number;
 };
 const compare = (a, b) => typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));
 const sort = () => {
