@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from torch import nn
 
+from benchmark.declarations import Touched as Kind
 from benchmark.errors import UsageError
 from benchmark.layers import Layer
-
-Kind = Literal["biases", "norms", "embeddings", "scales", "other", "buffers"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _EMBEDDINGS = ("embed", "token", "rel_pos", "relative_position", "latent", "pos_emb")
 _SCALES = {"gamma", "gain", "scale", "skipinit_gain", "layer_scale", "alpha", "weight_scale"}
@@ -57,12 +54,7 @@ class Snapshot:
 
     @classmethod
     def of(cls, model: nn.Module, layers: Collection[Layer], touches: Collection[str]) -> Snapshot:
-        """Keep what a method that `touches` these kinds must leave alone.
-
-        Raises UsageError for a kind that is none.
-        """
-        if unknown := sorted(set(touches) - set(KINDS)):
-            raise UsageError(f"touches={unknown}: the kinds are {', '.join(KINDS)}")
+        """Keep what a method that `touches` these kinds must leave alone."""
         tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
         values = {
             name: (kind, tensors[name].detach().clone())

@@ -123,11 +123,3 @@ def test_a_method_that_changes_the_architecture_may_add_and_its_layers_are_found
 
     report = benchmark.initialize(Net(), "grows")
     assert [layer.name for layer in report.layers] == ["fc", "more"]
-
-
-def test_a_kind_that_is_none_is_refused_with_those_that_are() -> None:
-    @initializer("wrong", summary="a typo", level="model", touches=("bias",))
-    def wrong(model, generator) -> None: ...
-
-    with pytest.raises(UsageError, match="bias.*the kinds are biases, norms"):
-        benchmark.initialize(Net(), "wrong")
