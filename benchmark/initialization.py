@@ -13,6 +13,7 @@ import numpy as np
 
 from benchmark import models
 from benchmark.errors import UsageError
+from benchmark.matrices import turned
 from benchmark.multiset import fingerprint
 from benchmark.plugins import Rewiring, initializers, rewirings
 from benchmark.seeds import numpy_generator, torch_generator
@@ -126,6 +127,7 @@ def rewire(
     A numpy array or a torch tensor of any floating dtype and device; type, shape, dtype and
     device stay. The seed goes to `numpy.random.default_rng`; `mode="reference"` reproduces the
     authors' published code bit for bit, `mode="fast"` has the same distribution in each pass.
+    The first axis is taken for the outputs: transpose the weight of a transposed convolution.
     Raises UsageError for a rank below 2, an unknown rewiring, or one without that mode.
     """
     method, arguments = rewirings.resolve(rewiring)
@@ -227,7 +229,8 @@ def _rewire_layers(
 def _rewire_layer(
     layer: Layer, parameter: nn.Parameter, method: Rewiring, arguments: dict[str, Any], seed: int
 ) -> LayerReport:
-    matrix = _to_matrix(parameter)
+    weight = turned(parameter.detach(), layer)
+    matrix = _to_matrix(weight)
     before = strength_variance(matrix)
     values = fingerprint(matrix)
     method.function(matrix, numpy_generator(seed, "rewiring", layer.name), **arguments)
@@ -237,7 +240,9 @@ def _rewire_layer(
         )
     if not np.isfinite(matrix).all():
         raise UsageError(f"rewiring {method.name!r} left non-finite weights in {layer.name}")
-    _from_matrix(matrix, parameter)
+    _from_matrix(matrix, weight)
+    if layer.transposed:
+        parameter.detach().copy_(turned(weight, layer))
     return LayerReport(layer.name, layer.shape, before, strength_variance(matrix))
 
 
