@@ -45,13 +45,17 @@ class LayerReport:
 
 @dataclass(frozen=True)
 class Report:
-    """What a treatment did to a model: a report a layer, and the seconds it took."""
+    """What a treatment did to a model: a report a layer, and the seconds it took.
+
+    `untreated` are the weights that no treatment reaches (`benchmark.ownership.untreated`).
+    """
 
     treatment: str
     seed: int
     layers: tuple[LayerReport, ...]
     initialization_seconds: float
     rewiring_seconds: float
+    untreated: tuple[str, ...] = ()
 
     @property
     def strength_before(self) -> float:
@@ -72,7 +76,8 @@ class Report:
         ]
         headers = ("layer", "shape", "strength variance before", "after")
         title = f"{self.treatment}, seed {self.seed}: {counted(len(rows), 'layer')}\n"
-        return title + tabulate(rows, headers, floatfmt=".4g")
+        table = title + tabulate(rows, headers, floatfmt=".4g")
+        return f"{table}\nnot treated: {', '.join(self.untreated)}" if self.untreated else table
 
 
 def initialize(
@@ -93,9 +98,11 @@ def initialize(
     non-finite weights or, being a permutation, other values.
     """
     from benchmark.layers import describe
+    from benchmark.ownership import untreated
 
     chosen = parse_treatment(treatment) if isinstance(treatment, str) else treatment
-    changes_architecture = initializers.resolve(chosen.initializer)[0].changes_architecture
+    initializer = initializers.resolve(chosen.initializer)[0]
+    changes_architecture = initializer.changes_architecture
     layers = describe(model)
     start = time.perf_counter()
     if changes_architecture:
@@ -112,6 +119,7 @@ def initialize(
         layers=reports,
         initialization_seconds=initialized - start,
         rewiring_seconds=time.perf_counter() - initialized,
+        untreated=untreated(model, [layer for layer, _ in layers], initializer.touches),
     )
 
 

@@ -44,6 +44,26 @@ def kinds(model: nn.Module, layers: Collection[Layer]) -> dict[str, Kind]:
     return found | {name: "buffers" for name, _ in model.named_buffers()}
 
 
+def untreated(
+    model: nn.Module, layers: Collection[Layer], touches: Collection[str] = ()
+) -> tuple[str, ...]:
+    """Return the weights that stay as built, though they have two axes or more: no layer's.
+
+    Those of `nn.LSTM` or of CondConv's experts, for instance. No initializer is given them but one
+    that `touches` "other", and no rewiring.
+    """
+    if "other" in touches:
+        return ()
+    parameters = dict(model.named_parameters())
+    return tuple(
+        name
+        for name, kind in kinds(model, layers).items()
+        if kind == "other"
+        and sum(size > 1 for size in parameters[name].shape) > 1
+        and "bias" not in name.rpartition(".")[2]
+    )
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """What a model was before an initializer: the values it may not change, and its make-up."""

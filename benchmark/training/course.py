@@ -192,4 +192,5 @@ def _strength(report: Report, measures: dict[str, float]) -> dict[str, Any]:
             for layer in report.layers
         ],
         "measures": measures,
+        **({"untreated": list(report.untreated)} if report.untreated else {}),
     }
