@@ -35,6 +35,9 @@ def kinds(model: nn.Module, layers: Collection[Layer]) -> dict[str, Kind]:
             found[name] = "biases"
         elif "norm" in type(module).__name__.lower():
             found[name] = "norms"
+        elif isinstance(module, nn.RNNBase):
+            # Before names are asked: those of Sequencer2D mix "tokens".
+            found[name] = "other"
         elif isinstance(module, nn.Embedding) or any(word in name for word in _EMBEDDINGS):
             found[name] = "embeddings"
         elif last in _SCALES or type(module).__name__.startswith("LayerScale"):

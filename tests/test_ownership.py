@@ -134,7 +134,7 @@ class Unusual(nn.Module):
         super().__init__()
         self.embed = nn.Embedding(5, 8)
         self.attention = nn.MultiheadAttention(8, 2)
-        self.recurrent = nn.LSTM(8, 6)
+        self.rnn_tokens = nn.LSTM(8, 6)
         self.experts = CondConv2d(6, 4, 3, num_experts=3, bias=True)
         self.temperature = nn.Parameter(torch.ones(4, 1, 1))
         self.gamma = nn.Parameter(torch.ones(4, 4))
@@ -146,7 +146,7 @@ def test_weights_that_no_treatment_reaches_are_named_in_report_and_record() -> N
     model = Unusual()
     before = {name: each.detach().clone() for name, each in model.named_parameters()}
     report = benchmark.initialize(model, "xavier_normal+pa")
-    left = ("recurrent.weight_ih_l0", "recurrent.weight_hh_l0", "experts.weight")
+    left = ("rnn_tokens.weight_ih_l0", "rnn_tokens.weight_hh_l0", "experts.weight")
     assert report.untreated == left
     assert all(torch.equal(model.get_parameter(name), before[name]) for name in left)
     assert str(report).endswith(f"not treated: {', '.join(left)}")
@@ -163,6 +163,6 @@ def test_weights_that_no_treatment_reaches_are_named_in_report_and_record() -> N
 def test_a_method_that_touches_other_parameters_reaches_them() -> None:
     @initializer("reaches", summary="all", level="model", touches=("other",))
     def reaches(model, generator) -> None:
-        nn.init.ones_(model.recurrent.weight_hh_l0)
+        nn.init.ones_(model.rnn_tokens.weight_hh_l0)
 
     assert benchmark.initialize(Unusual(), "reaches").untreated == ()
