@@ -13,6 +13,7 @@ import numpy as np
 
 from benchmark import models
 from benchmark.errors import UsageError
+from benchmark.matrices import turned
 from benchmark.multiset import fingerprint
 from benchmark.plugins import Rewiring, initializers, rewirings
 from benchmark.seeds import numpy_generator, torch_generator
@@ -44,13 +45,17 @@ class LayerReport:
 
 @dataclass(frozen=True)
 class Report:
-    """What a treatment did to a model: a report a layer, and the seconds it took."""
+    """What a treatment did to a model: a report a layer, and the seconds it took.
+
+    `untreated` are the weights that no treatment reaches (`benchmark.ownership.untreated`).
+    """
 
     treatment: str
     seed: int
     layers: tuple[LayerReport, ...]
     initialization_seconds: float
     rewiring_seconds: float
+    untreated: tuple[str, ...] = ()
 
     @property
     def strength_before(self) -> float:
@@ -71,7 +76,8 @@ class Report:
         ]
         headers = ("layer", "shape", "strength variance before", "after")
         title = f"{self.treatment}, seed {self.seed}: {counted(len(rows), 'layer')}\n"
-        return title + tabulate(rows, headers, floatfmt=".4g")
+        table = title + tabulate(rows, headers, floatfmt=".4g")
+        return f"{table}\nnot treated: {', '.join(self.untreated)}" if self.untreated else table
 
 
 def initialize(
@@ -92,9 +98,11 @@ def initialize(
     non-finite weights or, being a permutation, other values.
     """
     from benchmark.layers import describe
+    from benchmark.ownership import untreated
 
     chosen = parse_treatment(treatment) if isinstance(treatment, str) else treatment
-    changes_architecture = initializers.resolve(chosen.initializer)[0].changes_architecture
+    initializer = initializers.resolve(chosen.initializer)[0]
+    changes_architecture = initializer.changes_architecture
     layers = describe(model)
     start = time.perf_counter()
     if changes_architecture:
@@ -111,6 +119,7 @@ def initialize(
         layers=reports,
         initialization_seconds=initialized - start,
         rewiring_seconds=time.perf_counter() - initialized,
+        untreated=untreated(model, [layer for layer, _ in layers], initializer.touches),
     )
 
 
@@ -126,6 +135,7 @@ def rewire(
     A numpy array or a torch tensor of any floating dtype and device; type, shape, dtype and
     device stay. The seed goes to `numpy.random.default_rng`; `mode="reference"` reproduces the
     authors' published code bit for bit, `mode="fast"` has the same distribution in each pass.
+    The first axis is taken for the outputs: transpose the weight of a transposed convolution.
     Raises UsageError for a rank below 2, an unknown rewiring, or one without that mode.
     """
     method, arguments = rewirings.resolve(rewiring)
@@ -227,7 +237,8 @@ def _rewire_layers(
 def _rewire_layer(
     layer: Layer, parameter: nn.Parameter, method: Rewiring, arguments: dict[str, Any], seed: int
 ) -> LayerReport:
-    matrix = _to_matrix(parameter)
+    weight = turned(parameter.detach(), layer)
+    matrix = _to_matrix(weight)
     before = strength_variance(matrix)
     values = fingerprint(matrix)
     method.function(matrix, numpy_generator(seed, "rewiring", layer.name), **arguments)
@@ -237,7 +248,9 @@ def _rewire_layer(
         )
     if not np.isfinite(matrix).all():
         raise UsageError(f"rewiring {method.name!r} left non-finite weights in {layer.name}")
-    _from_matrix(matrix, parameter)
+    _from_matrix(matrix, weight)
+    if layer.transposed:
+        parameter.detach().copy_(turned(weight, layer))
     return LayerReport(layer.name, layer.shape, before, strength_variance(matrix))
 
 

@@ -23,6 +23,17 @@ def kernels(weight: torch.Tensor, layer: Layer) -> tuple[torch.Tensor, ...]:
     return tuple(part.transpose(0, 1) for part in parts) if layer.transposed else tuple(parts)
 
 
+def turned(weight: torch.Tensor, layer: Layer) -> torch.Tensor:
+    """Return a layer's weight as [out, in / groups, *kernel], whichever way it is stored.
+
+    That of a transposed convolution is stored as [in, out / groups, *kernel], group by group: what
+    is turned, turned again, is as stored. Any other weight is returned as it is.
+    """
+    if not layer.transposed:
+        return weight
+    return weight.unflatten(0, (layer.groups, -1)).transpose(1, 2).flatten(0, 1)
+
+
 def centre_tap(kernel: torch.Tensor) -> torch.Tensor:
     """Return the view [out, in] of a kernel's middle position, size // 2 on an even axis."""
     for size in kernel.shape[2:]:
@@ -106,11 +117,9 @@ def fill_matrix(
     So it is one matrix over all groups of a convolution, as in `torch.nn.init.orthogonal_`; the
     weight of a transposed convolution, which is stored by inputs, is filled by outputs as well.
     """
-    matrix = make(weight.numel() // layer.fan_in, layer.fan_in)
-    if layer.transposed:
-        groups = (layer.groups, layer.outputs, layer.inputs, *layer.shape[2:])
-        matrix = matrix.reshape(groups).transpose(1, 2)
-    weight.copy_(matrix.reshape(weight.shape))
+    rows = weight.numel() // layer.fan_in
+    matrix = make(rows, layer.fan_in).reshape(rows, layer.inputs, *layer.shape[2:])
+    weight.copy_(turned(matrix, layer))
 
 
 def fill_mirrored(

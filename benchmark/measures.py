@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmark.matrices import turned
 from benchmark.strength import LayerStatistics, layer_statistics
 
 if TYPE_CHECKING:
@@ -97,8 +98,8 @@ def measures_with(
             layer.name,
             layer.shape,
             layer_statistics(
-                weight.detach().float().reshape(len(weight), -1).numpy(force=True),
-                1 if layer.transposed else layer.groups,
+                turned(weight.detach().float(), layer).flatten(1).numpy(force=True),
+                layer.groups,
                 complete=complete,
             ),
             by_name.get(layer.name),

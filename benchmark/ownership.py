@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from torch import nn
 
+from benchmark.declarations import Touched as Kind
 from benchmark.errors import UsageError
 from benchmark.layers import Layer
-
-Kind = Literal["biases", "norms", "embeddings", "scales", "other", "buffers"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _EMBEDDINGS = ("embed", "token", "rel_pos", "relative_position", "latent", "pos_emb")
 _SCALES = {"gamma", "gain", "scale", "skipinit_gain", "layer_scale", "alpha", "weight_scale"}
@@ -38,6 +35,9 @@ def kinds(model: nn.Module, layers: Collection[Layer]) -> dict[str, Kind]:
             found[name] = "biases"
         elif "norm" in type(module).__name__.lower():
             found[name] = "norms"
+        elif isinstance(module, nn.RNNBase):
+            # Before names are asked: those of Sequencer2D mix "tokens".
+            found[name] = "other"
         elif isinstance(module, nn.Embedding) or any(word in name for word in _EMBEDDINGS):
             found[name] = "embeddings"
         elif last in _SCALES or type(module).__name__.startswith("LayerScale"):
@@ -45,6 +45,26 @@ def kinds(model: nn.Module, layers: Collection[Layer]) -> dict[str, Kind]:
         else:
             found[name] = "other"
     return found | {name: "buffers" for name, _ in model.named_buffers()}
+
+
+def untreated(
+    model: nn.Module, layers: Collection[Layer], touches: Collection[str] = ()
+) -> tuple[str, ...]:
+    """Return the weights that stay as built, though they have two axes or more: no layer's.
+
+    Those of `nn.LSTM` or of CondConv's experts, for instance. No initializer is given them but one
+    that `touches` "other", and no rewiring.
+    """
+    if "other" in touches:
+        return ()
+    parameters = dict(model.named_parameters())
+    return tuple(
+        name
+        for name, kind in kinds(model, layers).items()
+        if kind == "other"
+        and sum(size > 1 for size in parameters[name].shape) > 1
+        and "bias" not in name.rpartition(".")[2]
+    )
 
 
 @dataclass(frozen=True)
@@ -57,12 +77,7 @@ class Snapshot:
 
     @classmethod
     def of(cls, model: nn.Module, layers: Collection[Layer], touches: Collection[str]) -> Snapshot:
-        """Keep what a method that `touches` these kinds must leave alone.
-
-        Raises UsageError for a kind that is none.
-        """
-        if unknown := sorted(set(touches) - set(KINDS)):
-            raise UsageError(f"touches={unknown}: the kinds are {', '.join(KINDS)}")
+        """Keep what a method that `touches` these kinds must leave alone."""
         tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
         values = {
             name: (kind, tensors[name].detach().clone())

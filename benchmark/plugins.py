@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Strict
 
-from benchmark import spelling
+from benchmark import declarations, spelling
 from benchmark.errors import UsageError
 from benchmark.registry import PLUGIN_HASH, Method, Registry
 
@@ -45,7 +45,7 @@ class Initializer(Method):
     """
 
     level: Literal["tensor", "model"] = "tensor"
-    touches: tuple[str, ...] = ()
+    touches: Annotated[tuple[declarations.Touched, ...], Strict(False)] = ()
     needs_data: bool | Literal["shape"] = False
     needs_labels: bool = False
     deterministic: bool = False
@@ -156,7 +156,9 @@ def initializer(
     """Enter the decorated function as an initializer; `declared` are fields of `Initializer`."""
 
     def enter(function: Function) -> Function:
-        initializers.add(Initializer(name, function, summary, paper, **declared))
+        declarations.enter(
+            initializers, Method(name, function, summary, paper), Initializer, declared
+        )
         return function
 
     return enter
@@ -168,7 +170,7 @@ def rewiring(
     """Enter the decorated function as a rewiring; `declared` are the fields of `Rewiring`."""
 
     def enter(function: Function) -> Function:
-        rewirings.add(Rewiring(name, function, summary, paper, **declared))
+        declarations.enter(rewirings, Method(name, function, summary, paper), Rewiring, declared)
         return function
 
     return enter
@@ -180,7 +182,7 @@ def dataset(
     """Enter the decorated function as a data set; `declared` are the fields of `DataSet`."""
 
     def enter(function: Function) -> Function:
-        datasets.add(DataSet(name, function, summary, source, **declared))
+        declarations.enter(datasets, Method(name, function, summary, source), DataSet, declared)
         return function
 
     return enter

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+from collections.abc import Collection, Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -36,15 +37,24 @@ _SET_BY_RECIPE = {
     "num_epochs": "epochs",
     "warmup_epochs": "warmup_epochs",
 }
-_NO_ARGUMENTS = {
-    "optimizer": {"params", "lr", "weight_decay"},
-    # What is left out beside the recipe's own keys would change how many epochs there are, or
-    # belongs to the schedule that looks at the results.
-    "schedule": {
-        *("optimizer", "sched", "num_epochs", "warmup_epochs", "warmup_prefix", "cooldown_epochs"),
-        *("step_on_epochs", "updates_per_epoch", "patience_epochs", "plateau_mode"),
-    },
+_NO_ARGUMENTS = {"params", "lr", "weight_decay"}
+
+_EVERY_SCHEDULE = ("warmup_lr", "noise", "noise_pct", "noise_std", "noise_seed")
+# What timm takes besides would change how many epochs there are, or shows in later ones alone.
+_SCHEDULE_ARGUMENTS: dict[Schedule, tuple[str, ...]] = {
+    "cosine": ("min_lr", "k_decay"),
+    "tanh": ("min_lr",),
+    "step": ("decay_epochs", "decay_rate"),
+    "multistep": ("decay_milestones", "decay_rate"),
+    "poly": ("min_lr", "k_decay", "decay_rate"),
+    "wsd": ("min_lr", "decay_epochs", "decay_fn"),
+    "rsqrt": ("min_lr", "decay_epochs", "decay_fn", "stable_timescale"),
+    "constant": (),
 }
+"""The arguments of timm's schedules that change the learning rate of an epoch of the recipe."""
+
+_WARMUP_LR = 1e-5
+"""Where timm's warm-up begins unless it is told."""
 
 
 def _augmentation_list(value: Any) -> Any:
@@ -71,7 +81,9 @@ class Recipe(BaseModel):
         examples=["sgd", "adamw"],
     )
     learning_rate: float = Field(
-        default=0.05, gt=0, description="Learning rate at the end of warm-up, per step."
+        default=0.05,
+        gt=0,
+        description="Learning rate per step: warm-up climbs towards it, the schedule lowers it.",
     )
     weight_decay: float = Field(
         default=5e-4, ge=0, description="Weight decay, in the unit of the optimizer."
@@ -86,17 +98,23 @@ class Recipe(BaseModel):
         examples=[{"momentum": 0.9}, {"betas": [0.9, 0.99]}],
     )
     schedule: Schedule = Field(
-        default="cosine", description="Course of the learning rate after warm-up (timm.scheduler)."
+        default="cosine",
+        description="Course of the learning rate (timm.scheduler). Warm-up takes the place of its"
+        " first epochs; wsd and rsqrt begin after it.",
     )
     schedule_args: dict[str, Argument] = Field(
         default={},
-        description="Further arguments of timm.scheduler.create_scheduler_v2; units: epochs.",
+        description="Further arguments of timm.scheduler.create_scheduler_v2 that the schedule"
+        " takes; units: epochs.",
         examples=[{"min_lr": 1e-5}, {"decay_milestones": [30, 60, 90], "decay_rate": 0.1}],
     )
     warmup_epochs: int = Field(
         default=0,
         ge=0,
-        description="Epochs of linear warm-up, counted in `epochs`; fewer than these.",
+        description="Epochs of warm-up, counted in `epochs`; fewer than these. Update by update the"
+        " rate climbs in a straight line from warmup_lr (schedule_args; 1e-5 unless set) towards"
+        " learning_rate, then goes on as the schedule has it by that time: with cosine, after 2 of"
+        " 6 epochs, at three quarters of learning_rate.",
     )
     label_smoothing: float = Field(
         default=0.0, ge=0, lt=1, description="Share of the target spread evenly over all classes."
@@ -199,8 +217,9 @@ def _ask_timm(recipe: Recipe) -> list[Finding]:
     except Exception as error:
         return [(("optimizer",), f"{recipe.optimizer!r} cannot be used here: {error}")]
     findings = [
-        *_unknown_arguments("optimizer", optimizer_class, recipe.optimizer_args),
-        *_unknown_arguments("schedule", create_scheduler_v2, recipe.schedule_args),
+        *_unknown_arguments(optimizer_class, recipe.optimizer_args),
+        *_idle_arguments(recipe, inspect.signature(create_scheduler_v2).parameters),
+        *_rates_above(recipe),
     ]
     if findings:
         return findings
@@ -215,21 +234,55 @@ def _ask_timm(recipe: Recipe) -> list[Finding]:
     return []
 
 
-def _unknown_arguments(kind: str, function: Any, given: dict[str, Argument]) -> list[Finding]:
-    parameters = inspect.signature(function).parameters
+def _unknown_arguments(optimizer_class: Any, given: dict[str, Argument]) -> Iterator[Finding]:
     takes = [
         name
-        for name, parameter in parameters.items()
+        for name, parameter in inspect.signature(optimizer_class).parameters.items()
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-        and name not in _NO_ARGUMENTS[kind]
+        and name not in _NO_ARGUMENTS
     ]
-    findings: list[Finding] = []
     for name in given:
         if own := _SET_BY_RECIPE.get(name):
-            what = f"is set by the recipe's key {own!r}"
+            yield ("optimizer_args", name), f"is set by the recipe's key {own!r}"
         elif name not in takes:
-            what = unknown_name(f"argument of the {kind}", name, takes)
+            what = unknown_name("argument of the optimizer", name, takes)
+            yield ("optimizer_args", name), what
+
+
+def _idle_arguments(recipe: Recipe, known: Collection[str]) -> Iterator[Finding]:
+    """Yield the schedule's arguments that would change nothing; timm ignores them in silence."""
+    given = recipe.schedule_args
+    own = (*_SCHEDULE_ARGUMENTS[recipe.schedule], *_EVERY_SCHEDULE)
+    takes = [name for name in own if name in known]
+    for name in given:
+        others = [each for each, theirs in _SCHEDULE_ARGUMENTS.items() if name in theirs]
+        if key := _SET_BY_RECIPE.get(name):
+            what = f"is set by the recipe's key {key!r}"
+        elif name not in takes and others:
+            what = f"is ignored by the {recipe.schedule} schedule, which takes {', '.join(takes)}"
+            what += f"; leave it out, or write schedule: {' or '.join(others)}"
+        elif name not in takes:
+            what = unknown_name(f"argument of the {recipe.schedule} schedule", name, takes)
+        elif name == "warmup_lr" and not recipe.warmup_epochs:
+            what = (
+                "changes nothing without warm-up; leave it out, or set the recipe's warmup_epochs"
+            )
+        elif name.startswith("noise_") and given.get("noise") is None:
+            what = "changes nothing without noise; leave it out, or set schedule_args.noise"
         else:
             continue
-        findings.append(((f"{kind}_args", name), what))
-    return findings
+        yield ("schedule_args", name), what
+
+
+def _rates_above(recipe: Recipe) -> Iterator[Finding]:
+    """Yield the rates of the schedule that are not between 0 and the recipe's learning rate."""
+    given = recipe.schedule_args
+    roles = {"warmup_lr": "to which warm-up climbs", "min_lr": "from which the schedule falls"}
+    for name, role in roles.items():
+        rate = given.get(name)
+        if isinstance(rate, (int, float)) and not 0 <= rate <= recipe.learning_rate:
+            what = f"{rate:g} is not between 0 and the learning rate {recipe.learning_rate:g},"
+            yield ("schedule_args", name), f"{what} {role}"
+    if recipe.warmup_epochs and "warmup_lr" not in given and recipe.learning_rate < _WARMUP_LR:
+        what = f"warm-up begins at {_WARMUP_LR:g}, above the learning rate {recipe.learning_rate:g}"
+        yield ("warmup_epochs",), f"{what}; write schedule_args: {{warmup_lr: 0}}"

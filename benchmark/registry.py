@@ -45,8 +45,7 @@ class Method:
     @property
     def origin(self) -> str:
         """The file that the method is defined in."""
-        module = sys.modules.get(self.function.__module__)
-        return getattr(module, "__file__", None) or "unknown file"
+        return _file_of(self.function)
 
 
 M = TypeVar("M", bound=Method)
@@ -74,7 +73,7 @@ class Registry(Generic[M]):
         if known and _definition(known.function) != _definition(function):
             raise UsageError(
                 f"two methods call themselves {self.kind} {method.name!r}: "
-                f"{_place(known)} and {_place(method)}; rename one"
+                f"{place_of(known.function)} and {place_of(function)}; rename one"
             )
         self._methods[method.name] = method
         self._resolved.clear()
@@ -133,5 +132,12 @@ def _definition(function: Callable[..., Any]) -> tuple[str, str]:
     return function.__module__, function.__qualname__
 
 
-def _place(method: Method) -> str:
-    return f"{method.origin}, function {method.function.__name__}"
+def place_of(function: Callable[..., Any]) -> str:
+    """Say where a function is defined: the file and its name."""
+    name = getattr(function, "__name__", type(function).__name__)
+    return f"{_file_of(function)}, function {name}"
+
+
+def _file_of(function: Callable[..., Any]) -> str:
+    module = sys.modules.get(function.__module__)
+    return getattr(module, "__file__", None) or "unknown file"

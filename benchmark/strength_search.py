@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from benchmark.matrices import turned
 from benchmark.plugins import initializers
 from benchmark.strength import strength_variance
 
@@ -27,7 +28,7 @@ def search(
     best, lowest = weight.clone(), math.inf
     for _ in range(k):
         method.function(weight, layer, generator, **arguments)
-        score = sign * strength_variance(weight.flatten(1).numpy()).score
+        score = sign * strength_variance(turned(weight, layer).flatten(1).numpy()).score
         # A single weight has no variance (NaN): its first draw is kept.
         if score < lowest or lowest == math.inf:
             best, lowest = weight.clone(), score

@@ -124,7 +124,8 @@ class Record:
     `accuracy` is that of the test set at the last epoch, `curves` hold a value per epoch
     (train_loss, train_accuracy, validation_loss, validation_accuracy, learning_rate, seconds),
     `strength` the strength variance before and after rewiring (mean over layers, and `layers`) and
-    the other training-free `measures` after it (benchmark.measures),
+    the other training-free `measures` after it (benchmark.measures), and the weights that no
+    treatment reaches, if any (`untreated`),
     `seconds` the wall time of initialization, rewiring and training. Only `ok` has an accuracy.
     """
 

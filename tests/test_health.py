@@ -44,6 +44,19 @@ def measured(model: nn.Module) -> ModelMeasures:
     return measure(model, images, torch.randint(10, (64,), generator=generator))
 
 
+def test_a_transposed_convolution_is_measured_by_its_own_neurons() -> None:
+    """A zero output and a repeated one, of one group each, and the gain of fan_in."""
+    module = nn.ConvTranspose2d(8, 12, 3, groups=4, padding=1)
+    module.weight.detach()[2:4, 1] = 0.0
+    module.weight.detach()[4:6, 2] = module.weight.detach()[4:6, 0]
+    images = torch.randn(4, 8, 5, 5, generator=torch.Generator().manual_seed(0))
+    model = nn.Sequential(module, nn.Flatten(), nn.Linear(300, 3))
+    found = measure(model, images, torch.tensor([0, 1, 2, 0])).layers[0].statistics
+    assert (found.zero_rows, found.duplicate_rows) == pytest.approx((1 / 12, 1 / 12))
+    root_mean_square = module.weight.detach().square().mean().sqrt().item()
+    assert found.gain == pytest.approx(math.sqrt(2 * 9) * root_mean_square)
+
+
 def test_a_net_of_he_weights_is_healthy() -> None:
     assert in_words(measured(deep_net(he()))) == "nothing unusual"
 

@@ -187,6 +187,50 @@ def test_parameters_stay_the_same_objects_that_optimizers_hold() -> None:
     assert all(parameter.grad_fn is None for parameter in model.parameters())
 
 
+def strengths(module: nn.Module) -> tuple[np.ndarray, np.ndarray]:
+    """Sum a transposed convolution's weights one by one: of each input position, each output."""
+    sources, targets, taps = module.in_channels, module.out_channels, module.kernel_size[0]
+    per_source, per_target = sources // module.groups, targets // module.groups
+    inputs, outputs = np.zeros((per_source, taps)), np.zeros(targets)
+    for source in range(sources):
+        group = source // per_source
+        for place in range(per_target):
+            for tap in range(taps):
+                value = module.weight[source, place, tap].item()
+                inputs[source % per_source, tap] += value
+                outputs[group * per_target + place] += value
+    return inputs.ravel(), outputs
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_the_neurons_of_a_transposed_convolution_are_not_swapped(groups: int) -> None:
+    modules, reports = {}, {}
+    for rewired in ("none", "pa_in", "pa_out"):
+        modules[rewired] = nn.ConvTranspose1d(16, 24, 5, groups=groups)
+        reports[rewired] = benchmark.initialize(modules[rewired], f"kaiming_normal+{rewired}")
+    summed = {name: strengths(module) for name, module in modules.items()}
+    for name, report in reports.items():
+        expected = [np.var(sums, ddof=1) for sums in summed[name]]
+        found = report.layers[0].after
+        assert [found.inputs, found.outputs] == pytest.approx(expected, rel=1e-5)
+        assert report.layers[0].before == reports["none"].layers[0].before
+    (inputs, outputs), less = summed["none"], 0.7
+    np.testing.assert_allclose(summed["pa_in"][1], outputs, atol=1e-5)
+    np.testing.assert_allclose(summed["pa_out"][0], inputs, atol=1e-5)
+    assert np.var(summed["pa_in"][0]) < less * np.var(inputs)
+    assert np.var(summed["pa_out"][1]) < less * np.var(outputs)
+
+
+def test_the_best_draw_of_a_transposed_convolution_is_the_one_of_its_own_neurons() -> None:
+    module = nn.ConvTranspose1d(4, 12, 3, groups=2)
+    scores = []
+    for k in (1, 2, 3, 4, 5, 6):
+        benchmark.initialize(module, f"best_of(kaiming_normal, k={k})", seed=1)
+        scores.append(np.mean([np.var(sums, ddof=1) for sums in strengths(module)]))
+    assert scores == sorted(scores, reverse=True)
+    assert scores[-1] < scores[0]
+
+
 def test_the_report_names_every_layer_with_its_strength_before_and_after() -> None:
     base, _ = treated("kaiming_normal", seed=1)
     after, report = treated("kaiming_normal+pa", seed=1)

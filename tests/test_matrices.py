@@ -18,6 +18,7 @@ from benchmark.matrices import (
     haar,
     hadamard_matrix,
     kernels,
+    turned,
 )
 from tests.initializers.weights import assert_orthonormal, repeated_rows
 
@@ -53,6 +54,22 @@ def test_a_kernels_first_axis_is_what_its_group_puts_out(transposed: bool) -> No
     kernels(weight.detach(), layer)[2][1].fill_(1.0)
     heard = module(torch.ones(1, 8, 5, 5)).abs().sum((0, 2, 3))
     assert heard.nonzero().flatten().tolist() == [7]
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_turned_weight_has_the_outputs_in_front_and_turns_back(
+    transposed: bool, groups: int
+) -> None:
+    """A row of it, summed, is what an inner pixel of that output hears of ones."""
+    convolution = nn.ConvTranspose2d if transposed else nn.Conv2d
+    module = convolution(8, 12, 3, groups=groups, padding=1, bias=False)
+    ((layer, weight),) = describe(module)
+    front = turned(weight.detach(), layer)
+    assert front.shape == (12, 8 // groups, 3, 3)
+    heard = module(torch.ones(1, 8, 5, 5))[0, :, 2, 2]
+    torch.testing.assert_close(front.sum((1, 2, 3)), heard.detach())
+    assert torch.equal(turned(front, layer), weight)
 
 
 @pytest.mark.parametrize("groups", [1, 4])

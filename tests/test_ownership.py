@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from timm.layers import LayerScale
+from timm.layers import CondConv2d, LayerScale
 from torch import nn
 
 import benchmark
@@ -12,6 +12,8 @@ from benchmark import initializer, plugins
 from benchmark.errors import UsageError
 from benchmark.layers import describe
 from benchmark.ownership import kinds
+from benchmark.training.course import Candidate, Course
+from tests.conftest import make_cohort
 
 
 class Net(nn.Module):
@@ -125,9 +127,42 @@ def test_a_method_that_changes_the_architecture_may_add_and_its_layers_are_found
     assert [layer.name for layer in report.layers] == ["fc", "more"]
 
 
-def test_a_kind_that_is_none_is_refused_with_those_that_are() -> None:
-    @initializer("wrong", summary="a typo", level="model", touches=("bias",))
-    def wrong(model, generator) -> None: ...
+class Unusual(nn.Module):
+    """Weights that are no Conv or Linear layer's, beside some that are."""
 
-    with pytest.raises(UsageError, match="bias.*the kinds are biases, norms"):
-        benchmark.initialize(Net(), "wrong")
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(5, 8)
+        self.attention = nn.MultiheadAttention(8, 2)
+        self.rnn_tokens = nn.LSTM(8, 6)
+        self.experts = CondConv2d(6, 4, 3, num_experts=3, bias=True)
+        self.temperature = nn.Parameter(torch.ones(4, 1, 1))
+        self.gamma = nn.Parameter(torch.ones(4, 4))
+        self.norm = nn.LayerNorm((4, 4))
+        self.fc = nn.Linear(4, 2)
+
+
+def test_weights_that_no_treatment_reaches_are_named_in_report_and_record() -> None:
+    model = Unusual()
+    before = {name: each.detach().clone() for name, each in model.named_parameters()}
+    report = benchmark.initialize(model, "xavier_normal+pa")
+    left = ("rnn_tokens.weight_ih_l0", "rnn_tokens.weight_hh_l0", "experts.weight")
+    assert report.untreated == left
+    assert all(torch.equal(model.get_parameter(name), before[name]) for name in left)
+    assert str(report).endswith(f"not treated: {', '.join(left)}")
+    treated = {"attention.in_proj_weight", "attention.out_proj.weight", "fc.weight"}
+    assert not any(torch.equal(model.get_parameter(name), before[name]) for name in treated)
+    trial = make_cohort(("timm", 0)).trials[0]
+    course = Course(Candidate(trial, model, report), classes=2)
+    assert course.state()["strength"]["untreated"] == list(left)
+    usual = benchmark.initialize(Net(), "xavier_normal")
+    assert usual.untreated == ()
+    assert "untreated" not in Course(Candidate(trial, Net(), usual), 2).state()["strength"]
+
+
+def test_a_method_that_touches_other_parameters_reaches_them() -> None:
+    @initializer("reaches", summary="all", level="model", touches=("other",))
+    def reaches(model, generator) -> None:
+        nn.init.ones_(model.rnn_tokens.weight_hh_l0)
+
+    assert benchmark.initialize(Unusual(), "reaches").untreated == ()

@@ -131,11 +131,47 @@ def test_parameters_begin_behind_what_the_runner_passes(
     assert list(entered.parameters) == expected
 
 
-def test_an_undeclared_field_is_refused_where_the_decorator_stands() -> None:
-    with pytest.raises(TypeError, match="need_data"):
+WRONGLY_DECLARED = {
+    'need_data=True, level="model"': "unknown key 'need_data'; did you mean 'needs_data'",
+    'level="modl"': "level: 'modl' where 'tensor' or 'model' belongs; did you mean 'model'",
+    "needs_data=True": 'needs_data: a tensor-level method .*; write level="model"',
+    'needs_data="shape"': "needs_data: a tensor-level method",
+    "changes_architecture=True": "changes_architecture: a tensor-level method",
+    'touches=("biases",)': "touches: a tensor-level method",
+    'level="model", needs_data="yes"': "needs_data: 'yes' where true or false or 'shape' belongs",
+    'level="model", needs_labels=True': "needs_labels: labels come with the data",
+    'level="model", touches=("bias",)': r"touches\[0\]: 'bias' where .*; did you mean 'biases'",
+    'level="model", touches="biases"': "touches: 'biases' where a list",
+    "deterministic=1": "deterministic: 1 where true or false belongs",
+}
 
-        @benchmark.initializer("misdeclared", summary="a typing error", need_data=True)
-        def misdeclared(weight: object, layer: object, generator: object) -> None: ...
+
+@pytest.mark.parametrize(("declared", "message"), WRONGLY_DECLARED.items())
+def test_what_a_plugin_declares_wrongly_is_refused_with_its_file(
+    declared: str, message: str, tmp_path: Path
+) -> None:
+    text = source("misdeclared").replace("summary=", f"{declared}, summary=")
+    path = write(tmp_path / "mine.py", text)
+    with pytest.raises(UsageError, match=rf"mine.py, function method: initializer .*{message}"):
+        load_plugins([path])
+    assert "misdeclared" not in names(plugins.initializers)
+
+
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    {
+        "permute=True": "unknown key 'permute'; did you mean 'permutes'",
+        'permutes="yes"': "permutes: 'yes' where true or false belongs",
+    }.items(),
+)
+def test_a_rewirings_and_a_data_sets_words_are_checked_alike(
+    declared: str, message: str, tmp_path: Path
+) -> None:
+    text = source("misdeclared", kind="rewiring").replace("summary=", f"{declared}, summary=")
+    with pytest.raises(UsageError, match=rf"mine.py, function method: rewiring .*{message}"):
+        load_plugins([write(tmp_path / "mine.py", text)])
+    with pytest.raises(UsageError, match="data set 'mine' .*: clases: unknown key .*'classes'"):
+        benchmark.dataset("mine", summary="a typing error", source="x", clases=2)(lambda folder: 0)
 
 
 @pytest.mark.parametrize("name", ["", "two words", "a+b", "a(b)", "9lives", "a,b"])

@@ -54,6 +54,8 @@ def inspect(
     pixels = plain(dataset) if dataset else "standard normal pixels"
     size = f"{counted(len(images), 'image')} {channels} x {side} x {side}"
     console.print(Text(f"{plain(architecture)}, seed {seed}; {size} of {pixels}"))
+    if names := _untreated(model):
+        console.print(Text(f"No treatment reaches {plain(', '.join(names))}."))
     for name, measures in found.items():
         console.print()
         console.print(Text(name, style="bold"))
@@ -146,6 +148,13 @@ def _measured(
     treated = copy.deepcopy(model)
     initialize(treated, treatment, seed=seed, batch=(images, labels))
     return measure(treated, images, labels)
+
+
+def _untreated(model: torch.nn.Module) -> tuple[str, ...]:
+    from benchmark.layers import describe
+    from benchmark.ownership import untreated
+
+    return untreated(model, [layer for layer, _ in describe(model)])
 
 
 def _model_and_batch(

@@ -38,7 +38,7 @@ def impulse(model: nn.Module, generator: torch.Generator) -> None:
         raise UsageError("impulse fills depthwise convolutions, and the model has none")
     for layer, weight in found:
         stream = torch_generator(generator.initial_seed(), layer.name)
-        filters = torch.zeros(weight.shape).flatten(1)
+        filters = torch.zeros(weight.shape).flatten(2).flatten(0, 1)
         taps = torch.randint(filters.shape[1], (len(filters), 1), generator=stream)
         filters.scatter_(1, taps, layer.shape[-1] ** -0.5)
         with torch.no_grad():

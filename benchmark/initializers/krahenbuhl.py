@@ -44,6 +44,7 @@ def krahenbuhl(
 
     from benchmark.drawing import draw, zero_biases
     from benchmark.layers import describe
+    from benchmark.matrices import kernels
     from benchmark.propagation import adjust_in_order, observed
 
     layers = describe(model)
@@ -57,10 +58,12 @@ def krahenbuhl(
         channels = values.movedim(-1 if layer.kind == "linear" else 1, 0).flatten(1)
         std, mean = torch.std_mean(channels, dim=1, correction=0)
         std = torch.where(std > 0, std, 1.0)
-        axis = 1 if layer.transposed else 0
-        each = [-1 if dimension == axis else 1 for dimension in range(module.weight.ndim)]
         with torch.no_grad():
-            module.weight.div_(std.view(each))
+            # A view of a group's filters each, outputs first, however the module stores them.
+            for kernel, own in zip(
+                kernels(module.weight, layer), std.chunk(layer.groups), strict=True
+            ):
+                kernel.div_(own.view(-1, *[1] * (kernel.ndim - 1)))
             if module.bias is not None:
                 module.bias.copy_(bias - mean / std)
 

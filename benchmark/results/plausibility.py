@@ -241,6 +241,8 @@ def _curves(record: Record) -> Iterator[str]:
         yield "curves.seconds: below 0"
     if record.status == "ok" and None in record.curves["train_loss"]:
         yield "status ok with a training loss that is not finite"
+    if record.status == "ok" and record.curves.get("validation_loss", [0.0])[-1] is None:
+        yield "status ok with a last validation loss that is not finite"
     first, area = record.epoch1_accuracy, record.area_under_validation_curve
     known = [value for value in validation if value is not None]
     if first != validation[0]:

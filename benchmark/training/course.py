@@ -134,19 +134,14 @@ class Course:
     ) -> Record:
         """Close the trial; `test` is its mean loss and accuracy on the test set, if it is active.
 
-        `diverged` is a training loss that was not finite, or a loss that ends above that of an
+        `diverged` is a loss that is not finite - of training in any epoch, of validation or test
+        at the end, which show what the last update did - or one that ends above that of an
         untrained guess, the logarithm of the number of classes: both the mean training loss of
         the last epoch and the validation loss after it.
         """
         test_loss, accuracy = test if test and self.active else (None, None)
-        last = min(self._curves["train_loss"][-1], self._curves["validation_loss"][-1])
-        status: Status = "ok"
-        if not self.active or last > self._untrained_loss:
-            status = "diverged"
-            self._message = self._message or (
-                f"training and validation loss ended at {last:.4g} or more, above"
-                f" {self._untrained_loss:.4g}, that of an untrained guess"
-            )
+        self._message = self._message or self._bad_end(test_loss)
+        status: Status = "diverged" if self._message else "ok"
         validation = self._curves["validation_accuracy"]
         return Record.of(
             self.trial,
@@ -156,7 +151,7 @@ class Course:
             epoch1_accuracy=validation[0],
             n_validation=len(data.validation),
             area_under_validation_curve=sum(validation) / len(validation),
-            test_loss=test_loss,
+            test_loss=test_loss if test_loss is not None and math.isfinite(test_loss) else None,
             curves=dict(self._curves),
             strength=self._strength,
             seconds={
@@ -166,6 +161,21 @@ class Course:
             message=self._message,
             provenance=provenance,
         )
+
+    def _bad_end(self, test_loss: float | None) -> str:
+        """Return why the last losses are those of a trial that diverged, if they are."""
+        training, validation = (
+            self._curves[f"{name}_loss"][-1] for name in ("train", "validation")
+        )
+        for name, loss in (("validation", validation), ("test", test_loss)):
+            if loss is not None and not math.isfinite(loss):
+                return f"the {name} loss after the last update was {loss}"
+        if (last := min(training, validation)) > self._untrained_loss:
+            return (
+                f"training and validation loss ended at {last:.4g} or more, above"
+                f" {self._untrained_loss:.4g}, that of an untrained guess"
+            )
+        return ""
 
 
 def _strength(report: Report, measures: dict[str, float]) -> dict[str, Any]:
@@ -182,4 +192,5 @@ def _strength(report: Report, measures: dict[str, float]) -> dict[str, Any]:
             for layer in report.layers
         ],
         "measures": measures,
+        **({"untreated": list(report.untreated)} if report.untreated else {}),
     }

@@ -22,6 +22,30 @@ def test_every_treatment_gets_its_table_and_its_line(command: Command) -> None:
     assert any(line.startswith("timm: ") for line in lines)
 
 
+def test_weights_that_no_treatment_reaches_are_named(command: Command, tmp_path: Path) -> None:
+    plugin = tmp_path / "experts.py"
+    plugin.write_text(
+        "from timm.layers import CondConv2d\n"
+        "from torch import nn\n"
+        "from benchmark import architecture\n"
+        "class Experts(nn.Module):\n"
+        "    def __init__(self, classes, channels):\n"
+        "        super().__init__()\n"
+        "        self.mixed = CondConv2d(channels, 4, 3, num_experts=2)\n"
+        "        self.fc = nn.Linear(4, classes)\n"
+        "    def forward(self, images):\n"
+        "        routing = images.new_full((len(images), 2), 0.5)\n"
+        "        return self.fc(self.mixed(images, routing).mean((2, 3)))\n"
+        "@architecture('experts', summary='a mixture', image_size=8)\n"
+        "def experts(num_classes, in_chans):\n"
+        "    return Experts(num_classes, in_chans)\n",
+        encoding="utf-8",
+    )
+    code, out, _ = command("inspect", "experts", "--plugin", plugin, "--treatment", "timm")
+    assert code == 0
+    assert "No treatment reaches mixed.weight." in out.splitlines()
+
+
 def test_drawing_and_page_are_written_and_names_stay_text(command: Command, tmp_path: Path) -> None:
     plugin = tmp_path / "odd.py"
     plugin.write_text(

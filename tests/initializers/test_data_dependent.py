@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.modules.conv import _ConvNd
 
 import benchmark
 from benchmark import models
+from benchmark.drawing import draw
 from benchmark.errors import UsageError
 from benchmark.initializers.metainit import gradient_quotient
+from benchmark.layers import describe
 from benchmark.plugins import initializers
 from benchmark.propagation import adjust_in_order, observed
+from benchmark.seeds import torch_generator
 from tests.random_state import global_state_kept, seed_globals
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -168,6 +174,38 @@ def test_krahenbuhl_normalises_every_channel_of_every_layer() -> None:
         std, mean = torch.std_mean(channels, dim=1, correction=0)
         assert torch.allclose(std, torch.ones_like(std), atol=1e-4), name
         assert torch.allclose(mean, torch.full_like(mean, 0.3), atol=1e-4), name
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize(
+    "convolution", [nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d]
+)
+def test_krahenbuhl_divides_the_weights_of_each_output_by_the_deviation_of_that_output(
+    convolution: type[_ConvNd], groups: int
+) -> None:
+    module = convolution(4, 12, 3, groups=groups)
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randn(5, 4, *[6] * (module.weight.ndim - 2), generator=generator) + 0.5
+    benchmark.initialize(module, "krahenbuhl", seed=2, batch=(images, torch.zeros(5)))
+    drawn, stream = copy.deepcopy(module), torch_generator(2, "weights")
+    draw(describe(drawn), lambda weight, _, own: weight.normal_(generator=own), stream)
+    nn.init.zeros_(drawn.bias)
+    before, weight = drawn(images), drawn.weight
+    for output in range(12):
+        values = before[:, output]
+        for source in range(4):
+            if source // (4 // groups) != output // (12 // groups):
+                continue
+            place = output, source % (4 // groups)
+            if module.transposed:
+                place = source, output % (12 // groups)
+            expected = weight[place] / values.std(correction=0)
+            torch.testing.assert_close(module.weight[place], expected)
+        expected = 0.1 - values.mean() / values.std(correction=0)
+        torch.testing.assert_close(module.bias[output], expected)
+    after = module(images).transpose(0, 1).flatten(1)
+    torch.testing.assert_close(after.std(1, correction=0), torch.ones(12))
+    torch.testing.assert_close(after.mean(1), torch.full((12,), 0.1))
 
 
 def test_patch_whitening_decorrelates_patches_and_adds_the_negatives() -> None:

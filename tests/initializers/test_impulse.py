@@ -22,6 +22,15 @@ def test_each_filter_has_one_tap_and_taps_are_uniform_over_the_kernel() -> None:
     assert stats.chisquare(counts.numpy()).pvalue > 0.001
 
 
+@pytest.mark.parametrize("convolution", [nn.Conv2d, nn.ConvTranspose2d])
+def test_every_filter_of_an_input_with_several_has_a_tap_of_its_own(
+    convolution: type[nn.Conv2d | nn.ConvTranspose2d],
+) -> None:
+    weight = filled(convolution(40, 120, 5, groups=40), "impulse").reshape(120, 25)
+    assert ((weight != 0).sum(1) == 1).all()
+    assert len(weight.argmax(1).unique()) > 20
+
+
 def test_layers_draw_of_their_own_and_all_but_depthwise_filters_stay() -> None:
     model = models.build("test_convnext", channels=3, classes=10, image_size=32, seed=0)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}

@@ -140,6 +140,7 @@ SPOILED: dict[str, tuple[Change, str]] = {
     ),
     "area of another curve": (put("area_under_validation_curve", 0.9), "not its curve's mean"),
     "ok with a loss that is not finite": (put("curves.train_loss", [1.0, None, 0.5]), "not finite"),
+    "ok with no loss at the end": (put("curves.validation_loss", [1.0, 0.5, None]), "not finite"),
     "seconds below 0": (put("seconds.training", -1.0), "seconds.training"),
     "seconds of an epoch below 0": (put("curves.seconds", [1.0, -1.0, 1.0]), "below 0"),
     "strength below 0": (put("strength.before", -0.1), "strength.before"),

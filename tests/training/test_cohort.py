@@ -15,7 +15,9 @@ import torch
 from benchmark.execution.jobs import Settings
 from benchmark.execution.worker import Worker
 from benchmark.recipe import Recipe
+from benchmark.results import plausibility
 from benchmark.training import stackable
+from benchmark.training.course import Course
 from benchmark.training.device import autocast, own_global_state
 from benchmark.training.network import Network, Stack
 from benchmark.trial import Record
@@ -132,6 +134,51 @@ def test_a_diverging_replica_is_recorded_and_touches_nobody(
     assert "nan in epoch 1" in diverged.message
     assert len(diverged.curves["train_loss"]) == 1
     assert '"train_loss":[null]' in diverged.to_json()
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["solo", "cohort"])
+def test_a_last_update_that_breaks_the_weights_is_divergence(
+    together: bool, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Network.step
+
+    def step(self: Network, images: torch.Tensor, labels: torch.Tensor) -> None:
+        original(self, images, labels)
+        updates = 2 * len(images_of_training) // self.recipe.batch_size
+        if self._update == updates:
+            with torch.no_grad():
+                first = next(iter(self._numbers.values()))
+                (first[1] if together else first).fill_(float("nan"))
+
+    pairs = [("timm", 0), ("timm", 1), ("timm", 2)] if together else [("timm", 1)]
+    calm = worker.train(make_cohort(*pairs)).records
+    images_of_training = worker._prepare("digits", 8, 0, 0.1).train
+    monkeypatch.setattr(Network, "step", step)
+    records = worker.train(make_cohort(*pairs)).records
+    place = 1 if together else 0
+    broken = records[place]
+    assert (broken.status, broken.accuracy, broken.test_loss) == ("diverged", None, None)
+    assert math.isfinite(broken.curves["train_loss"][-1])
+    assert "validation loss after the last update was nan" in broken.message
+    assert plausibility.problems(Record.from_dict(json.loads(broken.to_json()))) == []
+    assert "NaN" not in broken.to_json()
+    others = [numbers(each) for each in records if each is not broken]
+    assert others == [numbers(each) for each in calm if each.trial != broken.trial]
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_test_loss_that_is_not_finite_is_divergence(
+    loss: float, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Course.record
+
+    def record(self: Course, data: object, test: object, *rest: object) -> Record:
+        return original(self, data, (loss, 0.5), *rest)
+
+    monkeypatch.setattr(Course, "record", record)
+    (broken,) = worker.train(make_cohort(("timm", 0))).records
+    assert (broken.status, broken.accuracy, broken.test_loss) == ("diverged", None, None)
+    assert f"the test loss after the last update was {loss}" in broken.message
 
 
 @pytest.mark.usefixtures("never_stacked")
