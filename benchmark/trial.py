@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from benchmark.recipe import Recipe
     from benchmark.treatment import Treatment
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Raised when built-in code changes what a trial comes out as; part of every trial's id."""
 
 SCHEMA = 1

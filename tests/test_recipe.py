@@ -38,7 +38,7 @@ DEFAULTS = {
 
 def test_defaults_stay_while_the_protocol_does() -> None:
     """A trial's id leaves out defaults: with another one the same id would mean another trial."""
-    assert PROTOCOL == 3
+    assert PROTOCOL == 4
     assert Recipe().model_dump(mode="json") == DEFAULTS
 
 

@@ -22,16 +22,16 @@ TRIAL = Trial(CELL, Treatment("orthogonal", "pa"), 0)
 def test_an_id_stays_what_it_was() -> None:
     """Finished trials are found by id: while the protocol stays, so must the id."""
     content = {
-        "protocol": 3,
+        "protocol": 4,
         "dataset": "digits",
         "architecture": "test_resnet",
         "recipe": {"epochs": 3, "batch_size": 64},
         "treatment": {"initializer": "orthogonal", "rewiring": "pa", "plugins": {}},
         "seed": 0,
     }
-    assert PROTOCOL == 3
+    assert PROTOCOL == 4
     assert TRIAL.content == content
-    assert TRIAL.id == "47f9d89acd8f6eba"
+    assert TRIAL.id == "ad41c34ccfb8cb3c"
 
 
 @pytest.mark.parametrize(
