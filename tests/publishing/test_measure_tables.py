@@ -44,7 +44,10 @@ def test_a_measure_that_decides_the_result_is_found_and_noise_is_not(tmp_path: P
 
 
 def test_training_records_every_measure(write_config: Callable[..., Path], tmp_path: Path) -> None:
-    grid = expand(load_config(write_config(("epochs: 2", "epochs: 1"), ("seeds: 2", "seeds: 1"))))
+    # Ten logits of fewer features would depend on one another: no isometry distance.
+    wide = ("widths=[4, 8]", "widths=[4, 12]")
+    config = write_config(wide, ("epochs: 2", "epochs: 1"), ("seeds: 2", "seeds: 1"))
+    grid = expand(load_config(config))
     with open_store(str(tmp_path / "out")) as store:
         train_missing(grid, store, lambda: InlineExecutor(Settings(device="cpu")))
         for record in store.records.values():
