@@ -105,16 +105,16 @@ def _input_shapes(model: nn.Module) -> Iterator[tuple[int, ...]]:
     for owner in (model, getattr(model, "patch_embed", None)):
         if grid := getattr(owner, "img_size", None):
             sizes.insert(0, tuple(grid) if isinstance(grid, (tuple, list)) else (grid, grid))
-    sizes += [(224, 224), (32, 32), (256, 256), (64, 64)]
+    sizes = list(dict.fromkeys([*sizes, (224, 224), (32, 32), (256, 256), (64, 64)]))
     if isinstance(first, nn.Linear):
         yield (2, first.in_features)
         yield (2, 16, first.in_features)
     elif first is not None:
         dimensions = len(first.kernel_size)
-        for height, width in dict.fromkeys(sizes):
+        for height, width in sizes:
             yield (2, first.in_channels, *(height, width, width)[:dimensions])
     for channels in dict.fromkeys([*(size[:1] if size else ()), 3, 1]):
-        for height, width in dict.fromkeys(sizes):
+        for height, width in sizes:
             yield (2, channels, height, width)
 
 

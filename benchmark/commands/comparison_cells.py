@@ -23,6 +23,7 @@ from benchmark.publishing.text import (
     signed,
 )
 from benchmark.statistics.results import Arm, Comparison
+from benchmark.trial import RESULTS
 
 
 def cell_table(compared: Compared) -> Table:
@@ -89,7 +90,7 @@ def cell_notes(compared: Compared) -> Iterator[str]:
             strict=True,
         )
         if name in (compared.treatment, compared.reference)
-        and status not in ("ok", "diverged")
+        and status not in RESULTS
         and cell in analysis.cells
     )
     if lost:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from benchmark.errors import FAILED, StoreError
 from benchmark.publishing.text import NOTHING, last_line, percent, plain, share, significant
+from benchmark.trial import RESULTS
 from benchmark.wording import counted
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def _verdict(found: Reproduction) -> str:
         reason = last_line(now.message)
         because = f" ({reason})" if reason else ""
         return f"It ended as {now.status} here{because}, as {then.status} in the record."
-    if then.status not in ("ok", "diverged"):
+    if then.status not in RESULTS:
         return f"It ended as {now.status} here as well: {last_line(now.message)}"
     if not found.same_result:
         images = abs((then.accuracy or 0) - (now.accuracy or 0)) * (then.n_test or 0)

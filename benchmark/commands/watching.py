@@ -14,7 +14,7 @@ from rich.text import Text
 
 from benchmark.errors import FAILED, UsageError
 from benchmark.narrow import Name
-from benchmark.trial import Record
+from benchmark.trial import RESULTS, Record
 from benchmark.wording import counted
 
 SHOWN = 10
@@ -102,7 +102,7 @@ def _look(folder: str) -> tuple[RenderableType, int, bool]:
     if saved := count_checkpoints(folder):
         cohorts = counted(saved, "cohort that is not done has", "cohorts that are not done have")
         shown.append(Text(f"{cohorts} a checkpoint to go on from"))
-    failures = [each for each in found.values() if each.status not in ("ok", "diverged")]
+    failures = [each for each in found.values() if each.status not in RESULTS]
     shown += _shortened([_failure(each) for each in failures])
     failed = bool(failures) and len(found) == len(trials)
     return Group(*shown), FAILED if failed else 0, bool(driver)

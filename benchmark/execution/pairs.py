@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from benchmark.trial import CellKey, Record
+from benchmark.trial import RESULTS, CellKey, Record
 
 if TYPE_CHECKING:
     from benchmark.grid import Cohort
@@ -42,7 +42,7 @@ def begun(records: Iterable[Record]) -> dict[Pair, str]:
     return {
         ((record.dataset, record.architecture, record.recipe), record.seed): device
         for record in records
-        if record.status in ("ok", "diverged") and (device := record.provenance.get("device"))
+        if record.status in RESULTS and (device := record.provenance.get("device"))
     }
 
 

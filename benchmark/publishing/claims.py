@@ -25,7 +25,7 @@ from benchmark.publishing.text import (
 from benchmark.spelling import bare
 from benchmark.statistics.contrasts import REWIRING, REWIRING_POOLED, ContrastFamily
 from benchmark.statistics.paired import LEAST_PAIRS
-from benchmark.trial import CHANGED_VALUES
+from benchmark.trial import CHANGED_VALUES, RESULTS
 from benchmark.wording import counted
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _weights_are_kept(findings: Findings) -> Claim:
     rows = _pa_rows(findings, "status", "provenance", "message")
     # A table's rows come from elsewhere: they have no provenance that would vouch for the check.
     rows = rows[rows["provenance"].map(bool).astype(bool)]
-    finished = rows["status"].isin(("ok", "diverged"))
+    finished = rows["status"].isin(RESULTS)
     changed = ~finished & rows["message"].fillna("").str.contains(CHANGED_VALUES, regex=False)
     checked, refused = int(finished.sum()), int(changed.sum())
     if not checked + refused:

@@ -11,16 +11,18 @@ from benchmark.errors import UsageError
 from benchmark.publishing.evidence import CELL, Evidence, as_list
 from benchmark.publishing.manifests import Cell, contrast_sizes, founders, founding
 from benchmark.publishing.marks import Mark, marks_of
+from benchmark.publishing.verdicts import with_failures
 from benchmark.spelling import bare
 from benchmark.statistics import TableError, analyse, arrange
 from benchmark.statistics.association import Association, associate, associations
 from benchmark.statistics.contrasts import ContrastFamily, contrast_families
 from benchmark.statistics.early import EarlyTraining, EpochsToTarget, early_training
+from benchmark.trial import RESULTS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmark.statistics.results import Analysis, Arm, Comparison, Failures
+    from benchmark.statistics.results import Analysis, Arm, Comparison, Failures, Headline
     from benchmark.statistics.trials import Trials
 
 TARGET_SHARE = 0.95
@@ -67,6 +69,15 @@ class Findings:
     def failures(self) -> dict[str, Failures]:
         """How often training failed, by treatment."""
         return {row.treatment: row for row in (self.analysis.failures if self.analysis else ())}
+
+    def verdict(self, row: Headline) -> str:
+        """The verdict on a treatment, beside both arms' failures where it leaves out more of its.
+
+        `row` is of any table against the baseline.
+        """
+        failures = self.failures()
+        own, baseline = failures.get(row.treatment), failures.get(self.evidence.baseline)
+        return with_failures(row.verdict, own, baseline)
 
     def races(self) -> dict[str, EpochsToTarget]:
         """The races to the target against the baseline, by treatment."""
@@ -154,7 +165,7 @@ def epochs_to_target(evidence: Evidence) -> tuple[dict[Cell, float], np.ndarray]
 
 def _reached(frame: pd.DataFrame) -> dict[str, tuple[int, int]]:
     """Of each treatment's runs that are ok or diverged: those that reached the target, and all."""
-    trained = frame.loc[frame["status"].isin(("ok", "diverged")), ["treatment", EPOCHS]]
+    trained = frame.loc[frame["status"].isin(RESULTS), ["treatment", EPOCHS]]
     counts = trained.groupby("treatment", sort=False)[EPOCHS].agg(["count", "size"])
     return {str(name): (int(k), int(n)) for name, k, n in counts.itertuples()}
 

@@ -13,7 +13,6 @@ from benchmark.publishing.run_tables import total_seconds
 from benchmark.publishing.summary import scope, status_counts
 from benchmark.publishing.tables import table
 from benchmark.publishing.text import NOTHING, change, change_interval, hours, listed, md, share
-from benchmark.publishing.verdicts import with_failures
 from benchmark.results.frame import folders_in, read_file
 from benchmark.results.lines import MANIFEST
 from benchmark.wording import counted
@@ -119,7 +118,7 @@ def _row(name: str, findings: Findings) -> tuple[str, ...]:
     first = [row for row in (analysis.ranking if analysis else ()) if row.rank == 1]
     best = (NOTHING, NOTHING, NOTHING)
     if first:
-        row, marks, failures = first[0], findings.marks(), findings.failures()
+        row, marks = first[0], findings.marks()
         inside = change_interval(row.low_percent, row.high_percent)
         names = listed(
             f"{md(each.treatment)} {letters(marks.get(each.treatment, ()))}".strip()
@@ -128,9 +127,7 @@ def _row(name: str, findings: Findings) -> tuple[str, ...]:
         best = (
             names if row.estimate < 0 else f"none below {md(evidence.baseline)}; closest: {names}",
             f"{change(row.change_percent)} {inside} {scope(row)}",
-            with_failures(
-                row.verdict, failures.get(row.treatment), failures.get(evidence.baseline)
-            ),
+            findings.verdict(row),
         )
     return (
         f"[{md(evidence.manifest['name'])}]({quote(name)}/README.md)",

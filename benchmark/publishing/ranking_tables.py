@@ -26,7 +26,6 @@ from benchmark.publishing.text import (
     share,
     significant,
 )
-from benchmark.publishing.verdicts import with_failures
 from benchmark.statistics.paired import LEAST_PAIRS
 from benchmark.statistics.results import Arm, Headline, Unranked
 from benchmark.wording import counted
@@ -57,7 +56,6 @@ def ranking_rows(findings: Findings) -> list[RankingRow]:
     if analysis is None:
         return []
     ties = Counter(row.rank for row in analysis.ranking)
-    failures = findings.failures()
     plain_rows = _rows_without_rank(findings)
     baseline = replace(
         plain_rows[analysis.baseline],
@@ -73,9 +71,7 @@ def ranking_rows(findings: Findings) -> list[RankingRow]:
             interval=change_interval(row.low_percent, row.high_percent),
             p_family=p_value(row.p_family),
             p_holm=p_value(row.p_holm),
-            verdict=with_failures(
-                row.verdict, failures.get(row.treatment), failures.get(analysis.baseline)
-            ),
+            verdict=findings.verdict(row),
             detectable=change(-row.detectable_percent) if row.state == "tested" else NOTHING,
         )
         for row in analysis.ranking

@@ -25,8 +25,7 @@ from benchmark.publishing.text import (
     share,
     significant,
 )
-from benchmark.publishing.verdicts import with_failures
-from benchmark.statistics.results import Analysis, Failures, Headline
+from benchmark.statistics.results import Analysis, Headline
 from benchmark.statistics.variance import data_order
 from benchmark.wording import counted
 
@@ -90,17 +89,17 @@ def early_table(findings: Findings) -> str:
     if early is None or not (early.epoch1 or early.area or early.epochs):
         return ""
     epoch1, area = _by_treatment(early.epoch1), _by_treatment(early.area)
-    races, failures, baseline = findings.races(), findings.failures(), findings.evidence.baseline
+    races = findings.races()
     rows = []
     for name in ranked_order(findings):
-        if name == baseline or not (name in races or name in epoch1):
+        if name == findings.evidence.baseline or not (name in races or name in epoch1):
             continue
         race = races.get(name)
         rows.append(
             (
                 md(name),
-                *_headline(epoch1.get(name), failures.get(name), failures.get(baseline)),
-                *_headline(area.get(name), failures.get(name), failures.get(baseline)),
+                *_headline(findings, epoch1.get(name)),
+                *_headline(findings, area.get(name)),
                 f"{race.overall.first_treatment} / {race.overall.first_baseline}"
                 f" / {race.overall.ties}"
                 if race
@@ -281,11 +280,8 @@ def _by_treatment(analysis: Analysis | None) -> dict[str, Headline]:
     return {row.treatment: row for row in (analysis.ranking if analysis else ())}
 
 
-def _headline(
-    headline: Headline | None, own: Failures | None, baseline: Failures | None
-) -> tuple[str, str]:
+def _headline(findings: Findings, headline: Headline | None) -> tuple[str, str]:
     if headline is None:
         return NOTHING, NOTHING
     inside = change_interval(headline.low_percent, headline.high_percent)
-    verdict = with_failures(headline.verdict, own, baseline)
-    return f"{change(headline.change_percent)} {inside}", verdict
+    return f"{change(headline.change_percent)} {inside}", findings.verdict(headline)

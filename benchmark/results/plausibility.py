@@ -19,7 +19,7 @@ from benchmark.plugins import datasets, initializers, rewirings
 from benchmark.problems import dotted, findings_of
 from benchmark.recipe import Recipe
 from benchmark.registry import Registry
-from benchmark.trial import PROTOCOL, Record, content_id
+from benchmark.trial import PROTOCOL, RESULTS, Record, content_id
 from benchmark.wording import counted
 
 Name = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
@@ -200,7 +200,7 @@ def _outcome(record: Record) -> Iterator[str]:
     if (record.accuracy is not None) != (record.status == "ok"):
         has = "an" if record.accuracy is not None else "no"
         yield f"status {record.status} with {has} accuracy"
-    if record.status in ("ok", "diverged") and not (record.n_test and record.n_validation):
+    if record.status in RESULTS and not (record.n_test and record.n_validation):
         yield f"status {record.status} without n_test or n_validation"
     shares = {"accuracy": record.n_test, "epoch1_accuracy": record.n_validation}
     for name, images in shares.items():
@@ -217,7 +217,7 @@ def _outcome(record: Record) -> Iterator[str]:
 
 def _curves(record: Record) -> Iterator[str]:
     """A value an epoch: as many as the recipe has, fewer only where training diverged."""
-    if record.status not in ("ok", "diverged"):
+    if record.status not in RESULTS:
         return
     epochs = record.content["recipe"].get("epochs", Recipe().epochs)
     lengths = {name: len(curve) for name, curve in record.curves.items()}
